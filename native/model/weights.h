@@ -1,0 +1,66 @@
+#pragma once
+// A checkpoint's weights on the device: one buffer of bf16 tensors, each 256-byte aligned,
+// projections of the same input fused into one matrix.
+//
+// BF16 is taken as it is, F16 and F32 are rounded to the nearest bf16 (ties to even). Every tensor
+// must have exactly the shape that config.json asks for, and a tensor the model does not use is an
+// error: it means that config.json describes another model. Two kinds of extra tensor are harmless
+// and ignored: `*.rotary_emb.inv_freq` (old exports store the rotary frequencies, which follow from
+// config.json), and `lm_head.weight` of embedding shape in a model with tied embeddings (some
+// exports store the shared matrix twice).
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/tensor.h"
+#include "model/config.h"
+#include "model/safetensors.h"
+
+namespace permafrost::model {
+
+struct LayerWeights {
+  const void* attention_norm = nullptr;  // [hidden] bf16
+  core::Matrix qkv;                      // [(num_heads + 2 num_kv_heads) * head_dim, hidden] bf16
+  const void* qkv_bias = nullptr;        // [(num_heads + 2 num_kv_heads) * head_dim] bf16 or null
+  const void* q_norm = nullptr;          // [head_dim] bf16 or null
+  const void* k_norm = nullptr;          // [head_dim] bf16 or null
+  core::Matrix output;                   // [hidden, num_heads * head_dim] bf16
+  const void* output_bias = nullptr;     // [hidden] bf16 or null
+  const void* mlp_norm = nullptr;        // [hidden] bf16
+  core::Matrix gate_up;                  // [2 * intermediate, hidden] bf16
+  const void* gate_up_bias = nullptr;    // [2 * intermediate] bf16 or null
+  core::Matrix down;                     // [hidden, intermediate] bf16
+  const void* down_bias = nullptr;       // [hidden] bf16 or null
+};
+
+struct WeightViews {
+  core::Matrix embedding;            // [vocab, hidden] bf16
+  std::vector<LayerWeights> layers;  // [num_layers]
+  const void* final_norm = nullptr;  // [hidden] bf16
+  core::Matrix lm_head;              // [vocab, hidden] bf16; the embedding where tied
+};
+
+class Weights {
+ public:
+  // Called on the loading thread after each tensor.
+  using Progress = std::function<void(size_t bytes_done, size_t bytes_total)>;
+
+  // Exactly the device bytes that the constructor allocates.
+  static size_t bytes_needed(const ModelConfig& config);
+
+  // Checks every tensor, then allocates and loads. Throws ERR_MODEL_WEIGHTS with file and tensor,
+  // and the backend's errors.
+  Weights(core::Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
+          const Progress& progress = {});
+
+  const WeightViews& views() const { return views_; }
+  size_t bytes() const { return buffer_.bytes(); }
+
+ private:
+  core::Buffer buffer_;
+  WeightViews views_;
+};
+
+}  // namespace permafrost::model

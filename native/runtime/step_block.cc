@@ -1,0 +1,112 @@
+#include "runtime/step_block.h"
+
+#include <string>
+
+#include "core/error.h"
+#include "core/slot_state.h"
+
+namespace permafrost::runtime {
+namespace {
+
+constexpr int kStepHeaderWords = 8;
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw core::Error("ERR_PROTOCOL", "malformed step: " + what);
+}
+
+// Takes words off the front, never past the end.
+class Cursor {
+ public:
+  explicit Cursor(std::span<const int32_t> words) : rest_(words) {}
+
+  std::span<const int32_t> take(int64_t count, const char* what) {
+    if (count < 0 || count > static_cast<int64_t>(rest_.size())) {
+      refuse(std::string(what) + " needs " + std::to_string(count) + " words, " +
+             std::to_string(rest_.size()) + " are left");
+    }
+    const auto taken = rest_.first(static_cast<size_t>(count));
+    rest_ = rest_.subspan(static_cast<size_t>(count));
+    return taken;
+  }
+  bool empty() const { return rest_.empty(); }
+
+ private:
+  std::span<const int32_t> rest_;
+};
+
+void check_range(int64_t value, int64_t low, int64_t high, const char* what) {
+  if (value < low || value >= high) {
+    refuse(std::string(what) + " " + std::to_string(value) + " is outside [" + std::to_string(low) +
+           ", " + std::to_string(high) + ")");
+  }
+}
+
+}  // namespace
+
+void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& step) {
+  Cursor cursor(words);
+  const auto header = cursor.take(kStepHeaderWords, "the header");
+  if (header[1] != static_cast<int64_t>(words.size())) {
+    refuse("its header says " + std::to_string(header[1]) + " words, it has " +
+           std::to_string(words.size()));
+  }
+  step.id = header[0];
+  step.num_decode = header[7];
+  step.admitted.clear();
+  step.appends.clear();
+  step.prefills.clear();
+  step.num_prefill_tokens = 0;
+  const int64_t max_positions = int64_t{limits.max_blocks_per_slot} * limits.block_size;
+
+  step.released = cursor.take(header[2], "the released slots");
+  for (const int32_t slot : step.released) check_range(slot, 0, limits.num_slots, "released slot");
+
+  for (int32_t i = 0; i < header[3]; ++i) {
+    Admission admission;
+    admission.words = cursor.take(Admit::words, "an admission");
+    admission.slot = admission.words[Admit::slot];
+    check_range(admission.slot, 0, limits.num_slots, "admitted slot");
+    check_range(admission.words[Admit::num_stop_ids], 0, core::kMaxStopIds + 1, "stop id count");
+    check_range(admission.words[Admit::num_bias], 0, core::kMaxLogitBias + 1, "bias count");
+    check_range(admission.words[Admit::num_logprobs], -1, core::kMaxTopLogprobs + 1,
+                "log-probability count");
+    admission.stop_ids = cursor.take(admission.words[Admit::num_stop_ids], "stop ids");
+    for (const int32_t id : admission.stop_ids) check_range(id, 0, limits.vocab_size, "stop id");
+    admission.bias = cursor.take(2 * int64_t{admission.words[Admit::num_bias]}, "biases");
+    for (size_t j = 0; j < admission.bias.size(); j += 2) {
+      check_range(admission.bias[j], 0, limits.vocab_size, "biased token");
+    }
+    step.admitted.push_back(admission);
+  }
+
+  for (int32_t i = 0; i < header[4]; ++i) {
+    const auto head = cursor.take(3, "a block append");
+    check_range(head[0], 0, limits.num_slots, "appended slot");
+    check_range(head[1], 0, limits.max_blocks_per_slot, "block column");
+    check_range(int64_t{head[1]} + head[2], 0, int64_t{limits.max_blocks_per_slot} + 1,
+                "last block column");
+    const auto blocks = cursor.take(head[2], "appended blocks");
+    for (const int32_t block : blocks) check_range(block, 0, limits.num_blocks, "block");
+    step.appends.push_back({head[0], head[1], blocks});
+  }
+
+  for (int32_t i = 0; i < header[5]; ++i) {
+    const auto head = cursor.take(4, "a prefill");
+    check_range(head[0], 0, limits.num_slots, "prefilled slot");
+    check_range(head[1], 0, max_positions, "prefill position");
+    check_range(head[2], 1, int64_t{limits.max_batched_tokens} + 1, "prefill length");
+    check_range(int64_t{head[1]} + head[2], 1, max_positions + 1, "prefill end");
+    const auto tokens = cursor.take(head[2], "prefill tokens");
+    for (const int32_t token : tokens) check_range(token, 0, limits.vocab_size, "prompt token");
+    step.prefills.push_back({head[0], head[1], head[3] != 0, tokens});
+    step.num_prefill_tokens += head[2];
+  }
+  check_range(step.num_prefill_tokens, 0, int64_t{limits.max_batched_tokens} + 1,
+              "prefill tokens in all");
+
+  step.held = cursor.take(header[6], "the held slots");
+  for (const int32_t slot : step.held) check_range(slot, 0, limits.num_slots, "held slot");
+  if (!cursor.empty()) refuse("words are left after its last section");
+}
+
+}  // namespace permafrost::runtime

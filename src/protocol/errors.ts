@@ -1,0 +1,65 @@
+/** Every code a {@link PermafrostError} can carry, with what it means. Codes are API; messages are not. */
+export const ERROR_CODES = {
+  ERR_BAD_OPTION: 'an option has a wrong name, type or value',
+  ERR_BAD_REQUEST: 'a request or its sampling parameters are malformed',
+  ERR_UNSUPPORTED: 'a feature that Permafrost refuses by name',
+  ERR_PROMPT_TOO_LONG: 'the prompt alone does not fit in the context or in the KV cache',
+  ERR_NO_TOKENIZER: 'text was asked of a checkpoint without tokenizer.json',
+  ERR_NO_CHAT_TEMPLATE: 'chat messages were given to a checkpoint without a chat template',
+  ERR_TOKENIZER: 'tokenizer.json or the chat template is broken or failed on this input',
+  ERR_MODEL_NOT_FOUND: 'the model folder or one of its files is missing',
+  ERR_MODEL_CONFIG: 'config.json is malformed or names something unknown',
+  ERR_MODEL_WEIGHTS: 'a safetensors file is damaged or does not match config.json',
+  ERR_NO_DEVICE: 'a device that was asked for does not exist here',
+  ERR_OUT_OF_MEMORY: 'the device or the host has too little memory',
+  ERR_DEVICE: 'a step failed on the device, which can go on',
+  ERR_DEVICE_LOST: 'a device, its worker or the scheduler process is gone',
+  ERR_STARTUP_TIMEOUT: 'the engine did not become ready in startupTimeoutMs',
+  ERR_CLOSED: 'the engine is closed or closing',
+  ERR_NATIVE_ADDON: 'the native addon is missing or does not load',
+  ERR_PROTOCOL: 'two parts of Permafrost disagree about a message; always a bug',
+  ERR_INTERNAL: 'an invariant does not hold; always a bug',
+  ERR_BAD_LINE: 'a line of a batch file is not a valid request',
+  ERR_FILE: 'a file could not be read or written',
+} as const;
+
+/** A stable code to match on. */
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** An error as it travels between processes and threads. */
+export interface ErrorRecord {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** The one error class of Permafrost: match on `code`, show `message`. */
+export class PermafrostError extends Error {
+  override readonly name = 'PermafrostError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+
+  /** The error as plain data for a message. */
+  static toRecord(error: unknown): ErrorRecord {
+    if (error instanceof PermafrostError) return { code: error.code, message: error.message };
+    const message = error instanceof Error ? error.message : String(error);
+    const code =
+      error instanceof Error && isErrorCode((error as { code?: unknown }).code)
+        ? (error as unknown as { code: ErrorCode }).code
+        : 'ERR_INTERNAL';
+    return { code, message };
+  }
+
+  /** The error that {@link toRecord} described. */
+  static fromRecord(record: ErrorRecord): PermafrostError {
+    return new PermafrostError(record.code, record.message);
+  }
+}
+
+/** Whether a value read from outside is one of our codes. */
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(ERROR_CODES, value);
+}

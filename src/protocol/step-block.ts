@@ -1,0 +1,84 @@
+/**
+ * A step as one block of 32-bit words, and its result. Only differences travel: who joined, who
+ * left, which blocks were added, which prompt tokens to run. Token ids of running sequences stay
+ * on the device. Floats are stored by their bits. native/runtime/step_block.h reads the same.
+ *
+ * Step:
+ *   header   [STEP_HEADER_WORDS]: stepId, numWords, numReleased, numAdmitted, numAppends,
+ *            numPrefills, numHeld, numDecode
+ *   released [numReleased]: slot
+ *   admitted numAdmitted records: [ADMIT_WORDS] then numStopIds ids, then numBias (token, f32) pairs
+ *   appends  numAppends records: slot, first column, count, then count block ids
+ *   prefills numPrefills records: slot, first position, count, last (1 = ends the prompt: draw a
+ *            token), then count token ids
+ *   held     [numHeld]: slots that sit out this decode step
+ *
+ * A slot decodes in every step after the one that ended its prompt, unless it is held, until it is
+ * released. `numDecode` is how many slots the scheduler expects to decode; the runner refuses a
+ * step whose count differs (ERR_PROTOCOL).
+ * Order of effects: releases, admissions, appends, decode, prefills. A slot released and admitted
+ * in one step belongs to the admitted sequence.
+ *
+ * A result row belongs to the sequence that held the slot in that step. Every step yields exactly
+ * one result or failure, in order. A step that fails on the device counts as run: its releases,
+ * admissions, appends and ended prompts hold, only its tokens are missing.
+ *
+ * Result:
+ *   header [RESULT_HEADER_WORDS]: stepId, numRows, topWidth, decodeBatchSize (captured size that
+ *          was replayed; 0 if no row decoded; -rows if they ran eagerly), deviceMicros, idleMicros (device idle before it)
+ *   rows   [numRows]: slot, token; decoded slots in ascending order, then ended prefills in order
+ *   if topWidth >= 0, per row: logprob f32, then topWidth tokens, then topWidth f32 logprobs
+ *   (rows that did not ask hold NaN and -1)
+ */
+
+export const STEP_HEADER_WORDS = 8;
+export const RESULT_HEADER_WORDS = 6;
+
+/** Offsets into the step's header. */
+export const StepHeader = {
+  stepId: 0,
+  numWords: 1,
+  numReleased: 2,
+  numAdmitted: 3,
+  numAppends: 4,
+  numPrefills: 5,
+  numHeld: 6,
+  numDecode: 7,
+} as const;
+
+/** Offsets into the result's header. */
+export const ResultHeader = {
+  stepId: 0,
+  numRows: 1,
+  topWidth: 2,
+  decodeBatchSize: 3,
+  deviceMicros: 4,
+  idleMicros: 5,
+} as const;
+
+/** Offsets into an admission record, before its stop ids and biases. */
+export const Admit = {
+  slot: 0,
+  /** Tokens below this position count as prompt for the penalties. */
+  promptLength: 1,
+  temperature: 2,
+  topK: 3,
+  topP: 4,
+  minP: 5,
+  seedLow: 6,
+  seedHigh: 7,
+  presencePenalty: 8,
+  frequencyPenalty: 9,
+  repetitionPenalty: 10,
+  /** Stop ids can't be drawn while the sampled token's index is below this. */
+  minLength: 11,
+  /** -1 = no log-probabilities. */
+  numLogprobs: 12,
+  numStopIds: 13,
+  numBias: 14,
+} as const;
+export const ADMIT_WORDS = 15;
+
+export const MAX_STOP_IDS = 16;
+export const MAX_LOGIT_BIAS = 512;
+export const MAX_TOP_LOGPROBS = 20;

@@ -1,0 +1,108 @@
+/**
+ * The messages of the text pool: its tasks, what each takes and what it gives back. A job carries
+ * many rows, because a call into the pool costs about 100 µs; a row that fails fails alone.
+ *
+ * The pool's file is `text/main.js`, reached by URL, with a {@link TextPoolData} as `workerData`;
+ * its tasks are exported under the names in {@link TextTasks}.
+ */
+
+import type { ErrorRecord } from './errors.js';
+import type { ChatMessage } from './requests.js';
+
+/** What each thread of the text pool is started with. */
+export interface TextPoolData {
+  /** The checkpoint folder. */
+  readonly model: string;
+}
+
+/** What the checkpoint offers for text, or why its files can't be used. */
+export type TextReport =
+  | {
+      readonly kind: 'ready';
+      readonly hasTokenizer: boolean;
+      readonly hasChatTemplate: boolean;
+      /** Ids below this one may be tokens; 0 without a tokenizer. */
+      readonly vocabSize: number;
+      /** What the tokenizer's files say; `generation_config.json` may name more. */
+      readonly eosTokenIds: readonly number[];
+      /** What is damaged but not needed by everyone, such as a chat template. */
+      readonly warnings: readonly string[];
+    }
+  | { readonly kind: 'failed'; readonly error: ErrorRecord };
+
+/** Text gets the tokenizer's own begin-of-sequence tokens; a chat template writes its own. */
+export type TextPrompt =
+  | string
+  | {
+      readonly messages: readonly ChatMessage[];
+      /** More variables for the template, such as `enable_thinking`. */
+      readonly templateOptions?: Readonly<Record<string, unknown>>;
+    };
+
+export interface PrepareJob {
+  readonly prompts: readonly TextPrompt[];
+}
+
+/** In the order of the job's prompts. */
+export type PreparedRow = { readonly tokenIds: Int32Array } | { readonly error: ErrorRecord };
+
+/** Ids as they come: from a step block or from a finished row. */
+export type TokenIds = Int32Array | readonly number[];
+
+/** One sequence's detokenizer between two jobs: plain data that its owner keeps. */
+export interface DetokenizerState {
+  /** The start of a UTF-8 sequence whose rest has not come yet: at most 3 bytes. */
+  readonly pendingBytes: readonly number[];
+  /** Text that may turn out to be the start of a stop string. */
+  readonly heldText: string;
+  /** Leading spaces that the tokenizer's decoder removes and that may still come. */
+  readonly spacesToDrop: number;
+  /** Tokens seen so far. */
+  readonly numTokens: number;
+  /** A stop string was found: what comes after it is ignored. */
+  readonly stopped: boolean;
+}
+
+export interface DetokenizeRow {
+  /** null: the sequence's first row. */
+  readonly state: DetokenizerState | null;
+  /** What was generated since the last row, without the id that ended the text. */
+  readonly tokenIds: TokenIds;
+  /** Nothing comes after this row: gives out what was held back. */
+  readonly isLast: boolean;
+  /** The same strings in every row of a sequence. */
+  readonly stop?: readonly string[];
+}
+
+export interface DetokenizeJob {
+  readonly rows: readonly DetokenizeRow[];
+}
+
+/** The stop string that ended a text. */
+export interface StopHit {
+  /** Its place in the row's `stop`. */
+  readonly stopIndex: number;
+  /** Tokens of the sequence up to and including the one that completed the stop string. */
+  readonly numTokens: number;
+}
+
+/** In the order of the job's rows; `text` is what the row's tokens added. */
+export type DetokenizedRow =
+  | { readonly state: DetokenizerState; readonly text: string; readonly stopped?: StopHit }
+  | { readonly error: ErrorRecord };
+
+/** Whole sequences at once: what {@link DetokenizeJob} gives in pieces. */
+export interface DecodeJob {
+  readonly rows: readonly TokenIds[];
+}
+
+export type DecodedRow = { readonly text: string } | { readonly error: ErrorRecord };
+
+/** The pool's tasks by name. They never reject: what goes wrong is in the result. */
+export interface TextTasks {
+  /** Resolves when this thread's tokenizer is loaded. */
+  describe(): Promise<TextReport>;
+  prepare(job: PrepareJob): Promise<readonly PreparedRow[]>;
+  detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]>;
+  decode(job: DecodeJob): Promise<readonly DecodedRow[]>;
+}

@@ -1,0 +1,17 @@
+import type { ScheduledRequest, Sequence } from './sequence.js';
+
+/** What has happened since the last `clear`, whichever call brought it about. */
+export class Effects {
+  /** Sequences with a new token at their end; one that got two stands here twice. */
+  readonly advanced: Sequence[] = [];
+  /** Sequences that ended with a reason. */
+  readonly finished: Sequence[] = [];
+  /** Requests that ended, each once: all choices have finished, or `error` says what failed. */
+  readonly ended: ScheduledRequest[] = [];
+
+  clear(): void {
+    this.advanced.length = 0;
+    this.finished.length = 0;
+    this.ended.length = 0;
+  }
+}

@@ -1,0 +1,58 @@
+/** The admission record: what the device needs to know to draw a sequence's tokens. */
+
+import { ADMIT_WORDS, Admit } from '../protocol/step-block.js';
+import type { Sequence } from './sequence.js';
+import type { WordBuffer } from './word-buffer.js';
+
+const float = new Float32Array(1);
+const floatBits = new Int32Array(float.buffer);
+const record = new Int32Array(ADMIT_WORDS);
+
+/** The bits of a number as a float32. */
+function bitsOf(value: number): number {
+  float[0] = value;
+  return floatBits[0] ?? 0;
+}
+
+/**
+ * The 64-bit seed of one choice. Choice 0 takes the request's own, as two's complement, so that it
+ * draws what a request for one choice draws. Choice i takes the i-th output of the SplitMix64
+ * generator started with it (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+ * 2014), whose outputs all differ.
+ */
+export function choiceSeed(seed: number, choice: number): bigint {
+  const start = BigInt.asUintN(64, BigInt(seed));
+  if (choice === 0) return start;
+  let mixed = BigInt.asUintN(64, start + BigInt(choice) * 0x9e3779b97f4a7c15n);
+  mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 30n)) * 0xbf58476d1ce4e5b9n);
+  mixed = BigInt.asUintN(64, (mixed ^ (mixed >> 27n)) * 0x94d049bb133111ebn);
+  return mixed ^ (mixed >> 31n);
+}
+
+/** Appends a sequence's admission record, its stop ids and its biases. */
+export function writeAdmission(out: WordBuffer, sequence: Sequence): void {
+  const { params, promptIds } = sequence.request;
+  const seed = choiceSeed(params.seed, sequence.choice);
+  record[Admit.slot] = sequence.slot;
+  // The prompt's own length, also when generated tokens are fed again after a preemption.
+  record[Admit.promptLength] = promptIds.length;
+  record[Admit.temperature] = bitsOf(params.temperature);
+  record[Admit.topK] = params.topK;
+  record[Admit.topP] = bitsOf(params.topP);
+  record[Admit.minP] = bitsOf(params.minP);
+  record[Admit.seedLow] = Number(BigInt.asIntN(32, seed));
+  record[Admit.seedHigh] = Number(BigInt.asIntN(32, seed >> 32n));
+  record[Admit.presencePenalty] = bitsOf(params.presencePenalty);
+  record[Admit.frequencyPenalty] = bitsOf(params.frequencyPenalty);
+  record[Admit.repetitionPenalty] = bitsOf(params.repetitionPenalty);
+  record[Admit.minLength] = promptIds.length + params.minTokens;
+  record[Admit.numLogprobs] = params.numLogprobs;
+  record[Admit.numStopIds] = params.stopTokenIds.length;
+  record[Admit.numBias] = params.logitBias.length;
+  out.append(record);
+  for (const id of params.stopTokenIds) out.push(id);
+  for (const [id, bias] of params.logitBias) {
+    out.push(id);
+    out.push(bitsOf(bias));
+  }
+}

@@ -1,0 +1,96 @@
+import { STEP_HEADER_WORDS, StepHeader } from '../protocol/step-block.js';
+import { writeAdmission } from './sampling-record.js';
+import type { Sequence } from './sequence.js';
+import { WordBuffer } from './word-buffer.js';
+
+/**
+ * Gathers one device's next step and encodes it as step-block.ts says. Its sections can be filled
+ * in any order and at any time between two steps, and no object is made per token or sequence.
+ */
+export class StepBlockWriter {
+  readonly #released = new WordBuffer();
+  readonly #admitted = new WordBuffer();
+  readonly #appends = new WordBuffer();
+  readonly #prefills = new WordBuffer();
+  readonly #held = new WordBuffer();
+  #numAdmitted = 0;
+  #numAppends = 0;
+  #numPrefills = 0;
+  #words = new Int32Array(1024);
+
+  /** The sequence's slot stops decoding. */
+  release(slot: number): void {
+    this.#released.push(slot);
+  }
+
+  /** The sequence's slot is its own from this step on. */
+  admit(sequence: Sequence): void {
+    writeAdmission(this.#admitted, sequence);
+    this.#numAdmitted++;
+  }
+
+  /** The sequence's blocks from `firstColumn` on are new. */
+  append(sequence: Sequence, firstColumn: number): void {
+    this.#appends.push(sequence.slot);
+    this.#appends.push(firstColumn);
+    this.#appends.push(sequence.blocks.length - firstColumn);
+    this.#appends.append(sequence.blocks.view(firstColumn));
+    this.#numAppends++;
+  }
+
+  /** Computes the next `count` tokens of prompt and generated; after the last one, draws. */
+  prefill(sequence: Sequence, count: number): void {
+    const start = sequence.numComputed;
+    const end = start + count;
+    this.#prefills.push(sequence.slot);
+    this.#prefills.push(start);
+    this.#prefills.push(count);
+    this.#prefills.push(end === sequence.numKnown ? 1 : 0);
+    const { promptIds } = sequence.request;
+    this.#prefills.append(promptIds.subarray(start, end));
+    const generatedStart = Math.max(0, start - promptIds.length);
+    const generatedEnd = end - promptIds.length;
+    if (generatedEnd > generatedStart) {
+      this.#prefills.append(sequence.generated.view(generatedStart, generatedEnd));
+    }
+    this.#numPrefills++;
+  }
+
+  /** The slot sits out this step's decode. */
+  hold(slot: number): void {
+    this.#held.push(slot);
+  }
+
+  /** The step's words, valid until the next call; the writer starts over. */
+  finish(stepId: number, numDecode: number): Int32Array {
+    const sections = [
+      this.#released,
+      this.#admitted,
+      this.#appends,
+      this.#prefills,
+      this.#held,
+    ] as const;
+    let numWords = STEP_HEADER_WORDS;
+    for (const section of sections) numWords += section.length;
+    if (numWords > this.#words.length) this.#words = new Int32Array(2 * numWords);
+    const words = this.#words.subarray(0, numWords);
+    words[StepHeader.stepId] = stepId;
+    words[StepHeader.numWords] = numWords;
+    words[StepHeader.numReleased] = this.#released.length;
+    words[StepHeader.numAdmitted] = this.#numAdmitted;
+    words[StepHeader.numAppends] = this.#numAppends;
+    words[StepHeader.numPrefills] = this.#numPrefills;
+    words[StepHeader.numHeld] = this.#held.length;
+    words[StepHeader.numDecode] = numDecode;
+    let offset = STEP_HEADER_WORDS;
+    for (const section of sections) {
+      words.set(section.view(), offset);
+      offset += section.length;
+      section.truncate(0);
+    }
+    this.#numAdmitted = 0;
+    this.#numAppends = 0;
+    this.#numPrefills = 0;
+    return words;
+  }
+}

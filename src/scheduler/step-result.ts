@@ -1,0 +1,77 @@
+import { PermafrostError } from '../protocol/errors.js';
+import { RESULT_HEADER_WORDS, ResultHeader } from '../protocol/step-block.js';
+import type { WordBuffer } from './word-buffer.js';
+
+/** Words of one row's log-probabilities: its own, then ids and values of the alternatives. */
+export function logprobStride(width: number): number {
+  return 1 + 2 * width;
+}
+
+/** Reads a step's result in place; one reader serves all results, one after the other. */
+export class StepResult {
+  #words: Int32Array = new Int32Array(0);
+  #numRows = 0;
+  #topWidth = -1;
+
+  /** @throws ERR_PROTOCOL when the words are no result. */
+  load(words: Int32Array): void {
+    const numRows = words[ResultHeader.numRows] ?? -1;
+    const topWidth = words[ResultHeader.topWidth] ?? -1;
+    const logprobWords = topWidth >= 0 ? numRows * logprobStride(topWidth) : 0;
+    if (numRows < 0 || words.length !== RESULT_HEADER_WORDS + 2 * numRows + logprobWords) {
+      throw new PermafrostError(
+        'ERR_PROTOCOL',
+        `a step's result of ${numRows} rows and width ${topWidth} has ${words.length} words`,
+      );
+    }
+    this.#words = words;
+    this.#numRows = numRows;
+    this.#topWidth = topWidth;
+  }
+
+  get stepId(): number {
+    return this.#words[ResultHeader.stepId] ?? 0;
+  }
+
+  get numRows(): number {
+    return this.#numRows;
+  }
+
+  get decodeBatchSize(): number {
+    return this.#words[ResultHeader.decodeBatchSize] ?? 0;
+  }
+
+  get deviceMicros(): number {
+    return this.#words[ResultHeader.deviceMicros] ?? 0;
+  }
+
+  get idleMicros(): number {
+    return this.#words[ResultHeader.idleMicros] ?? 0;
+  }
+
+  slot(row: number): number {
+    return this.#words[RESULT_HEADER_WORDS + 2 * row] ?? -1;
+  }
+
+  token(row: number): number {
+    return this.#words[RESULT_HEADER_WORDS + 2 * row + 1] ?? -1;
+  }
+
+  /**
+   * Appends a row's log-probability and its first `width` alternatives: the layout of the result,
+   * narrowed to what the row asked for.
+   * @throws ERR_PROTOCOL when the result carries fewer.
+   */
+  copyLogprobs(row: number, width: number, out: WordBuffer): void {
+    if (width > this.#topWidth) {
+      throw new PermafrostError(
+        'ERR_PROTOCOL',
+        `a step's result carries ${this.#topWidth} alternatives, ${width} were asked for`,
+      );
+    }
+    const start = RESULT_HEADER_WORDS + 2 * this.#numRows + row * logprobStride(this.#topWidth);
+    const values = start + 1 + this.#topWidth;
+    out.append(this.#words.subarray(start, start + 1 + width));
+    out.append(this.#words.subarray(values, values + width));
+  }
+}

@@ -1,0 +1,57 @@
+import { PermafrostError } from '../protocol/errors.js';
+
+const EMPTY = new Int32Array(0);
+const FIRST_CAPACITY = 16;
+
+/** A growable run of 32-bit words: token ids, block ids, parts of a step. Empty ones hold nothing. */
+export class WordBuffer {
+  #words = EMPTY;
+  #length = 0;
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** @throws ERR_INTERNAL outside of what was written. */
+  get(index: number): number {
+    const word = index < this.#length ? this.#words[index] : undefined;
+    if (word === undefined) {
+      throw new PermafrostError('ERR_INTERNAL', `word ${index} of ${this.#length} was read`);
+    }
+    return word;
+  }
+
+  push(word: number): void {
+    if (this.#length === this.#words.length) this.#grow(this.#length + 1);
+    this.#words[this.#length++] = word;
+  }
+
+  append(source: Int32Array): void {
+    const end = this.#length + source.length;
+    if (end > this.#words.length) this.#grow(end);
+    this.#words.set(source, this.#length);
+    this.#length = end;
+  }
+
+  /** Forgets what lies behind `length`; the memory stays for what comes next. */
+  truncate(length: number): void {
+    if (length < this.#length) this.#length = length;
+  }
+
+  /** Forgets everything and gives the memory back. */
+  reset(): void {
+    this.#words = EMPTY;
+    this.#length = 0;
+  }
+
+  /** The words from `start` to before `end`, in place: valid until the buffer changes. */
+  view(start = 0, end = this.#length): Int32Array {
+    return this.#words.subarray(start, Math.min(end, this.#length));
+  }
+
+  #grow(needed: number): void {
+    const grown = new Int32Array(Math.max(FIRST_CAPACITY, needed, 2 * this.#words.length));
+    grown.set(this.#words.subarray(0, this.#length));
+    this.#words = grown;
+  }
+}

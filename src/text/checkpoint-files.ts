@@ -1,0 +1,60 @@
+/** The text files of a checkpoint folder. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type * as z from 'zod';
+import { PermafrostError } from '../protocol/errors.js';
+
+/**
+ * Reads a file of a checkpoint; null when it isn't there.
+ *
+ * @throws ERR_FILE when it is there and can't be read, ERR_TOKENIZER when it is no UTF-8.
+ */
+export async function readTextFile(folder: string, name: string): Promise<string | null> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(join(folder, name));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw new PermafrostError('ERR_FILE', `${join(folder, name)}: ${String(cause)}`, { cause });
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw damaged(name, 'it is not UTF-8', cause);
+  }
+}
+
+/**
+ * Reads a JSON file of a checkpoint; null when it isn't there.
+ *
+ * @throws ERR_FILE when it can't be read, ERR_TOKENIZER when it does not fit the schema.
+ */
+export async function readJsonFile<Schema extends z.ZodType>(
+  folder: string,
+  name: string,
+  schema: Schema,
+): Promise<z.output<Schema> | null> {
+  const text = await readTextFile(folder, name);
+  if (text === null) return null;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw damaged(name, `it is not JSON: ${messageOf(cause)}`, cause);
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw damaged(name, `${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'malformed'}`);
+}
+
+/** The error of a text file whose content is wrong. */
+export function damaged(name: string, what: string, cause?: unknown): PermafrostError {
+  return new PermafrostError('ERR_TOKENIZER', `${name} is damaged: ${what}`, { cause });
+}
+
+/** The message of anything thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,41 @@
+/** All that a checkpoint folder offers for text, loaded once per thread. */
+
+import { PermafrostError } from '../protocol/errors.js';
+import { type ChatTemplate, readChatTemplate } from './chat-template.js';
+import { readJsonFile, readTextFile } from './checkpoint-files.js';
+import {
+  collectSpecialTokens,
+  specialTokensMapSchema,
+  tokenizerConfigSchema,
+} from './special-tokens.js';
+import { loadTokenizer, type Tokenizer } from './tokenizer.js';
+
+/** A checkpoint's tokenizer and chat template. */
+export interface TextLayer {
+  /** null: a checkpoint for token ids only. */
+  readonly tokenizer: Tokenizer | null;
+  /** An error when the template is damaged: only chats need it, so only they fail. */
+  readonly chatTemplate: ChatTemplate | PermafrostError | null;
+}
+
+/**
+ * Loads a checkpoint's text files.
+ *
+ * @throws ERR_TOKENIZER, naming the file, when one is damaged; ERR_FILE when one can't be read.
+ */
+export async function loadTextLayer(folder: string): Promise<TextLayer> {
+  const [config, map, templateFile] = await Promise.all([
+    readJsonFile(folder, 'tokenizer_config.json', tokenizerConfigSchema),
+    readJsonFile(folder, 'special_tokens_map.json', specialTokensMapSchema),
+    readTextFile(folder, 'chat_template.jinja'),
+  ]);
+  const specialTokens = collectSpecialTokens(config, map);
+  const tokenizer = await loadTokenizer(folder, config, specialTokens);
+  const sources = { file: templateFile, configured: config?.chat_template };
+  try {
+    return { tokenizer, chatTemplate: readChatTemplate(sources, specialTokens.named) };
+  } catch (error) {
+    if (!(error instanceof PermafrostError)) throw error;
+    return { tokenizer, chatTemplate: error };
+  }
+}

@@ -1,0 +1,110 @@
+/** The text pool's tasks over one loaded checkpoint. Rows fail alone; the tasks never reject. */
+
+import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import type {
+  DecodedRow,
+  DetokenizedRow,
+  DetokenizeRow,
+  DetokenizerState,
+  PreparedRow,
+  TextPrompt,
+  TextReport,
+  TextTasks,
+  TokenIds,
+} from '../protocol/text-jobs.js';
+import type { ChatTemplate } from './chat-template.js';
+import { detokenize, startState } from './incremental-detokenizer.js';
+import type { TextLayer } from './text-layer.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** The tasks over a checkpoint that may still be loading: they wait for it. */
+export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
+  // Nobody may be waiting yet when loading fails; each task reports it.
+  loading.catch(() => {});
+  const perRow = async <Row, Result>(
+    rows: readonly Row[],
+    work: (layer: TextLayer, row: Row) => Result,
+  ): Promise<readonly (Result | { readonly error: ErrorRecord })[]> => {
+    const layer = await loading.catch((error: unknown) => PermafrostError.toRecord(error));
+    return rows.map((row) => {
+      if ('code' in layer) return { error: layer };
+      try {
+        return work(layer, row);
+      } catch (error) {
+        return { error: PermafrostError.toRecord(error) };
+      }
+    });
+  };
+  return {
+    describe: () => loading.then(report, failure),
+    prepare: ({ prompts }) => perRow(prompts, prepareRow),
+    detokenize: ({ rows }) => perRow(rows, detokenizeRow),
+    decode: ({ rows }) => perRow(rows, decodeRow),
+  };
+}
+
+function report({ tokenizer, chatTemplate }: TextLayer): TextReport {
+  const isBroken = chatTemplate instanceof PermafrostError;
+  return {
+    kind: 'ready',
+    hasTokenizer: tokenizer !== null,
+    hasChatTemplate: chatTemplate !== null && !isBroken,
+    vocabSize: tokenizer?.vocabSize ?? 0,
+    eosTokenIds: tokenizer?.eosTokenIds ?? [],
+    warnings: isBroken ? [chatTemplate.message] : [],
+  };
+}
+
+function failure(error: unknown): TextReport {
+  return { kind: 'failed', error: PermafrostError.toRecord(error) };
+}
+
+function prepareRow(layer: TextLayer, prompt: TextPrompt): PreparedRow {
+  const tokenizer = requireTokenizer(layer);
+  if (typeof prompt === 'string') {
+    return { tokenIds: tokenizer.encode(prompt, { addSpecialTokens: true }) };
+  }
+  const { messages, templateOptions = {} } = prompt;
+  const text = requireChatTemplate(layer).render(messages, {
+    addGenerationPrompt: true,
+    templateOptions,
+  });
+  return { tokenIds: tokenizer.encode(text, { addSpecialTokens: false }) };
+}
+
+function detokenizeRow(layer: TextLayer, row: DetokenizeRow): DetokenizedRow {
+  const { tokenizer } = layer;
+  if (tokenizer !== null) {
+    const table = tokenizer.textBytes;
+    return detokenize(table, row.state ?? startState(table), row);
+  }
+  // Ids in, ids out: the text is empty, which is only wrong for someone who looks for a stop.
+  if (row.stop !== undefined && row.stop.length > 0) requireTokenizer(layer);
+  return { state: withoutText(row), text: '' };
+}
+
+function withoutText({ state, tokenIds }: DetokenizeRow): DetokenizerState {
+  const numTokens = (state?.numTokens ?? 0) + tokenIds.length;
+  return { pendingBytes: [], heldText: '', spacesToDrop: 0, numTokens, stopped: false };
+}
+
+function decodeRow({ tokenizer }: TextLayer, tokenIds: TokenIds): DecodedRow {
+  return { text: tokenizer === null ? '' : tokenizer.decode(tokenIds) };
+}
+
+function requireTokenizer({ tokenizer }: TextLayer): Tokenizer {
+  if (tokenizer !== null) return tokenizer;
+  throw new PermafrostError(
+    'ERR_NO_TOKENIZER',
+    'the checkpoint has no tokenizer.json: give the prompt as token ids, and no stop strings',
+  );
+}
+
+function requireChatTemplate({ chatTemplate }: TextLayer): ChatTemplate {
+  if (chatTemplate instanceof PermafrostError) throw chatTemplate;
+  if (chatTemplate !== null) return chatTemplate;
+  throw new PermafrostError(
+    'ERR_NO_CHAT_TEMPLATE',
+    'the checkpoint has no chat template: give the prompt as text or token ids',
+  );
+}

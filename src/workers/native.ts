@@ -1,0 +1,116 @@
+/** The native addon, typed. Its exports are defined in native/addon. */
+
+import type { PermafrostError } from '../protocol/errors.js';
+
+/** A device the addon can drive, or why it can't. */
+export interface NativeDevice {
+  readonly device: string;
+  readonly kind: 'cpu' | 'cuda';
+  readonly name: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+export interface NativeDevices {
+  readonly devices: readonly NativeDevice[];
+  /** Whether the addon was built with CUDA. */
+  readonly cudaBuilt: boolean;
+  /** What is missing for CUDA, and what to install; empty when nothing is. */
+  readonly cudaProblem: string;
+}
+
+/** Opens a device. All sizes are per device. */
+export interface NativeRunnerOptions {
+  readonly model: string;
+  readonly device: string;
+  readonly maxNumSeqs: number;
+  /** 0 = the checkpoint's own limit. */
+  readonly maxModelLen: number;
+  readonly blockSize: number;
+  /** 0 = from gpuMemoryUtilization. */
+  readonly kvCacheBytes: number;
+  readonly gpuMemoryUtilization: number;
+  readonly maxBatchedTokens: number;
+  /** Threads of a CPU device; 0 = all cores. */
+  readonly cpuThreads: number;
+  /** Nice value of a CPU device's threads. */
+  readonly nice: number;
+}
+
+export interface NativeModelInfo {
+  readonly architecture: string;
+  readonly weightsBytes: number;
+  readonly vocabSize: number;
+  readonly maxModelLen: number;
+}
+
+export interface NativeReserved {
+  readonly numBlocks: number;
+  readonly kvCacheBytes: number;
+  readonly freeBytes: number;
+}
+
+export interface NativeGraph {
+  readonly captureMs: number;
+  readonly instantiateMs: number;
+  readonly uploadMs: number;
+  readonly nodes: number;
+  readonly bytes: number;
+}
+
+/**
+ * One model on one device. The calls before `start` are synchronous and come in this order:
+ * constructor (device context), loadWeights, reserve, warmup, capture…, start.
+ * Every method throws a {@link PermafrostError}.
+ */
+export interface NativeRunner {
+  readonly kind: 'cpu' | 'cuda';
+  readonly deviceName: string;
+  loadWeights(): NativeModelInfo;
+  /** Reserves the KV cache and every static buffer. */
+  reserve(): NativeReserved;
+  /** Runs the decode step of this size once eagerly, in milliseconds; loads what is loaded lazily. */
+  warmup(batchSize: number): number;
+  raiseGuard(): void;
+  /** Idempotent. */
+  lowerGuard(): { readonly deferred: number; readonly drained: number };
+  capture(batchSize: number): NativeGraph;
+  /**
+   * Begins to take steps. `onResult` runs on this thread, once per submitted step and in order:
+   * the result's words (a fresh array), or the error and the id of the step that failed.
+   */
+  start(
+    onResult: (words: Int32Array | null, error: PermafrostError | null, stepId: number) => void,
+  ): void;
+  /** Validates and enqueues a step (step-block.ts); returns before it has run. */
+  submit(words: Int32Array): void;
+  /** Waits for running steps, then gives everything back. Idempotent. */
+  close(): void;
+
+  // For tests and tools; only while no step is in flight.
+  /** Prefills `tokens` of a slot from `position` on; logits of every row, [tokens, vocab]. */
+  prefillLogits(slot: number, position: number, tokens: Int32Array): Float32Array;
+  /** Logits of the last step's first rows, as sampling left them out: [rows, vocab]. */
+  decodeLogits(
+    slots: Int32Array,
+    tokens: Int32Array,
+    batchSize: number,
+    eager: boolean,
+  ): Float32Array;
+}
+
+export interface NativeAddon {
+  listDevices(): NativeDevices;
+  readonly Runner: new (options: NativeRunnerOptions) => NativeRunner;
+  /** What all devices of this process hold: zero after every runner is closed. */
+  liveAllocations(): { readonly allocations: number; readonly bytes: number };
+  /** A piece of device memory, for tests of the guard. */
+  readonly DeviceBuffer: new (device: string, bytes: number) => NativeDeviceBuffer;
+}
+
+/** Its memory goes back when `release` is called or when it is collected, whichever is first. */
+export interface NativeDeviceBuffer {
+  release(): void;
+  /** Releases it from a thread of its own and waits for that thread. */
+  releaseFromThread(): void;
+}

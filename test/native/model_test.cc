@@ -1,0 +1,1287 @@
+// config.json, safetensors and weights: what is read, and that damaged files are errors with names.
+// Usage: model_test <golden folder> <empty folder for files>. Prints "N passed, N failed".
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <random>
+#include <thread>
+
+#include "core/backend.h"
+#include "core/error.h"
+#include "model/bf16.h"
+#include "model/config.h"
+#include "model/decoder.h"
+#include "model/rope.h"
+#include "model/safetensors.h"
+#include "model/weights.h"
+
+namespace fs = std::filesystem;
+using namespace permafrost;
+using model::Checkpoint;
+using model::load_config;
+using model::ModelConfig;
+using model::SafetensorsFile;
+using model::Weights;
+using nlohmann::json;
+
+namespace {
+
+// --- checks -----------------------------------------------------------------------------------
+
+struct Tally {
+  int passed = 0;
+  int failed = 0;
+};
+
+class Checks {
+ public:
+  void check(bool ok, const std::string& what, int line) {
+    if (ok) {
+      ++tally.passed;
+    } else {
+      ++tally.failed;
+      std::printf("FAILED line %d: %s\n", line, what.c_str());
+    }
+  }
+
+  // `run` must throw a core::Error of this code whose message has all of `parts`.
+  template <typename Run>
+  void refuses(Run run, const std::string& code, const std::vector<std::string>& parts, int line) {
+    try {
+      run();
+      check(false, "expected " + code + " with '" + parts.at(0) + "', nothing was thrown", line);
+    } catch (const core::Error& error) {
+      check(error.code() == code, error.code() + ", expected " + code + ": " + error.what(), line);
+      const std::string message = error.what();
+      for (const std::string& part : parts) {
+        check(message.find(part) != std::string::npos, "'" + part + "' is not in: " + message,
+              line);
+      }
+    } catch (const std::exception& error) {
+      check(false, "expected " + code + ", got another exception: " + error.what(), line);
+    }
+  }
+
+  Tally tally;
+};
+
+#define CHECK(condition) t.check((condition), #condition, __LINE__)
+#define REFUSES(expression, code, ...) \
+  t.refuses([&] { (void)(expression); }, code, {__VA_ARGS__}, __LINE__)
+
+// --- a device of heap memory ------------------------------------------------------------------
+
+class NoEvent : public core::Event {};
+
+[[noreturn]] void not_here() {
+  throw core::Error("ERR_INTERNAL", "the fake device computes nothing");
+}
+
+// Memory and uploads only. Uploads come in odd chunks from two threads, as from a backend that
+// reads in parallel.
+class FakeBackend : public core::Backend {
+ public:
+  const std::string& device() const override { return device_; }
+  std::string name() const override { return "heap"; }
+  std::string kind() const override { return "fake"; }
+  core::DType activation_dtype() const override { return core::DType::kF32; }
+  std::shared_ptr<core::DeviceContext> context() const override { return context_; }
+
+  core::Buffer allocate(size_t bytes) override {
+    allocated += bytes;
+    return core::Buffer(
+        context_, [](void* data, size_t) noexcept { std::free(data); },
+        std::aligned_alloc(256, (bytes + 255) / 256 * 256), bytes);
+  }
+  core::Buffer allocate_pinned(size_t bytes) override { return allocate(bytes); }
+  core::MemoryInfo memory() override { return {}; }
+  void upload(void* dst, size_t bytes, const core::ChunkReader& read) override {
+    std::exception_ptr failure;
+    const auto part = [&](size_t first) {
+      try {
+        for (size_t at = first * kChunk; at < bytes; at += 2 * kChunk) {
+          read(static_cast<char*>(dst) + at, at, std::min(kChunk, bytes - at));
+        }
+      } catch (...) {
+        const std::lock_guard lock(mutex_);
+        failure = std::current_exception();
+      }
+    };
+    std::thread other(part, 1);
+    part(0);
+    other.join();
+    if (failure) std::rethrow_exception(failure);
+  }
+  void copy_to_device(void*, const void*, size_t) override { not_here(); }
+  void copy_to_host(void*, const void*, size_t) override { not_here(); }
+  void fill_words(void*, int32_t, int64_t) override { not_here(); }
+  std::unique_ptr<core::Event> make_event() override { return std::make_unique<NoEvent>(); }
+  void record(core::Event&) override {}
+  void wait(core::Event&) override {}
+  double elapsed_ms(core::Event&, core::Event&) override { return 0; }
+  void synchronize() override {}
+  void begin_capture() override { not_here(); }
+  std::unique_ptr<core::Graph> end_capture(core::CaptureTimings&) override { not_here(); }
+  void abort_capture() noexcept override {}
+  void launch(core::Graph&) override { not_here(); }
+  void scatter_slots(const core::SlotState&, const int32_t*, const int32_t*, int32_t) override {
+    not_here();
+  }
+  void decode_inputs(const core::SlotState&, const int32_t*, int32_t*, int32_t*, int32_t) override {
+    not_here();
+  }
+  void count_tokens(const core::SlotState&, const core::Rows&) override { not_here(); }
+  void embed(const core::Rows&, const core::Matrix&, const core::Matrix&) override { not_here(); }
+  void rms_norm(const core::Matrix&, const core::Matrix&, const void*, float,
+                const core::Matrix&) override {
+    not_here();
+  }
+  void gemm(const core::Matrix&, const core::Matrix&, const void*, const core::Matrix&) override {
+    not_here();
+  }
+  void rope_write_kv(const core::Rows&, const core::Matrix&, const core::AttentionShape&,
+                     const void*, const void*, float, const float*, const core::SlotState&,
+                     const core::KvCache&, int32_t) override {
+    not_here();
+  }
+  void attention_decode(const core::Rows&, const core::Matrix&, const core::AttentionShape&,
+                        const core::SlotState&, const core::KvCache&, int32_t,
+                        const core::Matrix&) override {
+    not_here();
+  }
+  void attention_prefill(const core::Rows&, const core::Segment*, const core::Segment*, int32_t,
+                         const core::Matrix&, const core::AttentionShape&, const core::SlotState&,
+                         const core::KvCache&, int32_t, const core::Matrix&) override {
+    not_here();
+  }
+  void silu_mul(const core::Matrix&, const core::Matrix&) override { not_here(); }
+  void gather_rows(const core::Matrix&, const int32_t*, const core::Matrix&) override {
+    not_here();
+  }
+  void sample(const core::Rows&, const core::Matrix&, const core::SlotState&,
+              const core::SampleOutputs&) override {
+    not_here();
+  }
+
+  size_t allocated = 0;
+
+ private:
+  static constexpr size_t kChunk = 1000;
+
+  std::string device_ = "fake:0";
+  std::shared_ptr<core::DeviceContext> context_ = core::DeviceContext::of("fake:0");
+  std::mutex mutex_;
+};
+
+// --- files ------------------------------------------------------------------------------------
+
+void write_file(const fs::path& path, const std::string& bytes) {
+  fs::create_directories(path.parent_path());
+  std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+struct Tensor {
+  std::string name;
+  std::string dtype;
+  std::vector<int64_t> shape;
+  std::string bytes;
+};
+
+std::string with_length(const std::string& header, const std::string& data) {
+  std::string out(8, '\0');
+  const uint64_t length = header.size();
+  std::memcpy(out.data(), &length, 8);
+  return out + header + data;
+}
+
+std::string safetensors(const std::vector<Tensor>& tensors) {
+  json header = json::object();
+  std::string data;
+  for (const Tensor& tensor : tensors) {
+    header[tensor.name] = {{"dtype", tensor.dtype},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {data.size(), data.size() + tensor.bytes.size()}}};
+    data += tensor.bytes;
+  }
+  return with_length(header.dump(), data);
+}
+
+std::vector<Tensor> tensors_of(const std::string& folder) {
+  std::vector<Tensor> tensors;
+  const Checkpoint checkpoint(folder);
+  for (const auto& [name, entry] : checkpoint.tensors()) {
+    Tensor tensor{name, entry.tensor->dtype, entry.tensor->shape,
+                  std::string(static_cast<size_t>(entry.tensor->bytes), '\0')};
+    entry.file->read(*entry.tensor, 0, tensor.bytes.data(), tensor.bytes.size());
+    tensors.push_back(tensor);
+  }
+  return tensors;
+}
+
+std::string weight_bytes(const std::string& folder) {
+  FakeBackend backend;
+  const ModelConfig config = load_config(folder);
+  const Weights weights(backend, config, Checkpoint(folder));
+  std::string bytes;
+  const auto add = [&](const void* data, int64_t count) {
+    if (data) bytes.append(static_cast<const char*>(data), static_cast<size_t>(count) * 2);
+  };
+  const auto add_matrix = [&](const core::Matrix& m) { add(m.data, m.rows * m.cols); };
+  const model::WeightViews& views = weights.views();
+  add_matrix(views.embedding);
+  for (const model::LayerWeights& layer : views.layers) {
+    add(layer.attention_norm, config.hidden_size);
+    add_matrix(layer.qkv);
+    add(layer.qkv_bias, config.qkv_size());
+    add(layer.q_norm, config.head_dim);
+    add(layer.k_norm, config.head_dim);
+    add_matrix(layer.output);
+    add(layer.output_bias, config.hidden_size);
+    add(layer.mlp_norm, config.hidden_size);
+    add_matrix(layer.gate_up);
+    add(layer.gate_up_bias, 2 * config.intermediate_size);
+    add_matrix(layer.down);
+    add(layer.down_bias, config.hidden_size);
+  }
+  add(views.final_norm, config.hidden_size);
+  add_matrix(views.lm_head);
+  return bytes;
+}
+
+// --- small models -----------------------------------------------------------------------------
+
+json small_llama() {
+  return json{{"architectures", {"LlamaForCausalLM"}},
+              {"vocab_size", 10},
+              {"hidden_size", 8},
+              {"intermediate_size", 6},
+              {"num_hidden_layers", 2},
+              {"num_attention_heads", 2},
+              {"num_key_value_heads", 1},
+              {"max_position_embeddings", 64},
+              {"rms_norm_eps", 1e-5},
+              {"rope_theta", 10000.0},
+              {"hidden_act", "silu"},
+              {"torch_dtype", "bfloat16"},
+              {"eos_token_id", 2},
+              {"tie_word_embeddings", false}};
+}
+
+Tensor filled(const std::string& name, std::vector<int64_t> shape, std::mt19937& random,
+              const std::string& dtype = "BF16") {
+  size_t count = 1;
+  for (const int64_t size : shape) count *= static_cast<size_t>(size);
+  const size_t element = dtype == "F32" ? 4 : dtype == "F64" || dtype == "I64" ? 8 : 2;
+  std::string bytes(count * element, '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random());
+  return {name, dtype, std::move(shape), bytes};
+}
+
+// The tensors of small_llama().
+std::vector<Tensor> small_tensors() {
+  std::mt19937 random(7);
+  std::vector<Tensor> tensors;
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
+    tensors.push_back(filled(name, std::move(shape), random));
+  };
+  add("model.embed_tokens.weight", {10, 8});
+  for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {
+    add(layer + "input_layernorm.weight", {8});
+    add(layer + "self_attn.q_proj.weight", {8, 8});
+    add(layer + "self_attn.k_proj.weight", {4, 8});
+    add(layer + "self_attn.v_proj.weight", {4, 8});
+    add(layer + "self_attn.o_proj.weight", {8, 8});
+    add(layer + "post_attention_layernorm.weight", {8});
+    add(layer + "mlp.gate_proj.weight", {6, 8});
+    add(layer + "mlp.up_proj.weight", {6, 8});
+    add(layer + "mlp.down_proj.weight", {8, 6});
+  }
+  add("model.norm.weight", {8});
+  add("lm_head.weight", {10, 8});
+  return tensors;
+}
+
+const Tensor& named(const std::vector<Tensor>& tensors, const std::string& name) {
+  for (const Tensor& tensor : tensors) {
+    if (tensor.name == name) return tensor;
+  }
+  throw std::runtime_error("no tensor " + name);
+}
+
+void remove_named(std::vector<Tensor>& tensors, const std::string& name) {
+  std::erase_if(tensors, [&](const Tensor& tensor) { return tensor.name == name; });
+}
+
+class Suite {
+ public:
+  Suite(fs::path golden, fs::path folder)
+      : golden_(std::move(golden)), folder_(std::move(folder)) {}
+
+  Tally run() {
+    golden_configs();
+    config_spellings();
+    config_families();
+    config_windows();
+    config_errors();
+    config_files();
+    header_errors();
+    tensor_errors();
+    file_errors();
+    shard_errors();
+    weight_errors();
+    weight_layout();
+    conversions();
+    sharded_equals_single();
+    rotary_frequencies();
+    step_limits();
+    truncations();
+    mutations();
+    return t.tally;
+  }
+
+ private:
+  std::string folder(const std::string& name) {
+    fs::create_directories(folder_ / name);
+    return (folder_ / name).string();
+  }
+
+  // Loads a config.json of this content.
+  ModelConfig config_of(const json& content) { return config_of_text(content.dump()); }
+  ModelConfig config_of_text(const std::string& text) {
+    const std::string path = folder("config");
+    write_file(fs::path(path) / "config.json", text);
+    return load_config(path);
+  }
+
+  // Opens a model.safetensors of these bytes.
+  void open_file(const std::string& bytes) {
+    const fs::path path = fs::path(folder("file")) / "model.safetensors";
+    write_file(path, bytes);
+    const SafetensorsFile file(path.string());
+  }
+
+  // Loads a whole small model.
+  void load(const json& config, const std::vector<Tensor>& tensors) {
+    const fs::path path = folder("whole");
+    write_file(path / "config.json", config.dump());
+    write_file(path / "model.safetensors", safetensors(tensors));
+    load_folder(path.string());
+  }
+  void load_folder(const std::string& path) {
+    FakeBackend backend;
+    const ModelConfig config = load_config(path);
+    const Weights weights(backend, config, Checkpoint(path));
+  }
+
+  void golden_configs() {
+    const ModelConfig tied = load_config((golden_ / "qwen3-tied").string());
+    CHECK(tied.architecture == "Qwen3ForCausalLM");
+    CHECK(tied.vocab_size == 512 && tied.hidden_size == 64 && tied.intermediate_size == 160);
+    CHECK(tied.num_layers == 3 && tied.num_heads == 4 && tied.num_kv_heads == 2);
+    CHECK(tied.head_dim == 32 && tied.max_positions == 512);
+    CHECK(tied.rms_norm_eps == 1e-6f && tied.rope.theta == 1e6);
+    CHECK(tied.qk_norm && !tied.qkv_bias && !tied.output_bias && !tied.mlp_bias);
+    CHECK(tied.tie_word_embeddings);
+    CHECK(tied.windows == std::vector<int32_t>(3, 0));
+    CHECK(tied.eos_token_ids == std::vector<int32_t>{2} && tied.bos_token_id == 1);
+
+    const ModelConfig bias = load_config((golden_ / "qwen2-bias").string());
+    CHECK(bias.qkv_bias && !bias.output_bias && !bias.qk_norm && bias.head_dim == 16);
+
+    const ModelConfig scaled = load_config((golden_ / "llama3-rope-scaled").string());
+    CHECK(scaled.rope.type == model::RopeType::kLlama3 && scaled.rope.theta == 5e5);
+    CHECK(scaled.rope.factor == 8 && scaled.rope.low_freq_factor == 1);
+    CHECK(scaled.rope.high_freq_factor == 4 && scaled.rope.original_max_positions == 64);
+
+    const ModelConfig window = load_config((golden_ / "mistral-window").string());
+    CHECK(window.windows == std::vector<int32_t>(2, 48));
+  }
+
+  void config_spellings() {
+    const json scaled = {{"factor", 8.0},
+                         {"low_freq_factor", 1.0},
+                         {"high_freq_factor", 4.0},
+                         {"original_max_position_embeddings", 8192}};
+    json old_spelling = small_llama();
+    old_spelling["rope_theta"] = 500000;
+    old_spelling["rope_scaling"] = scaled;
+    old_spelling["rope_scaling"]["type"] = "llama3";
+    json newer_key = old_spelling;
+    newer_key["rope_scaling"]["rope_type"] = "llama3";
+    newer_key["rope_scaling"].erase("type");
+    json new_spelling = small_llama();
+    new_spelling.erase("rope_theta");
+    new_spelling.erase("torch_dtype");
+    new_spelling["dtype"] = "float16";
+    new_spelling["rope_parameters"] = scaled;
+    new_spelling["rope_parameters"]["rope_type"] = "llama3";
+    new_spelling["rope_parameters"]["rope_theta"] = 500000.0;
+    const model::RopeConfig rope = config_of(old_spelling).rope;
+    CHECK(rope.type == model::RopeType::kLlama3 && rope.theta == 500000 && rope.factor == 8);
+    CHECK(config_of(newer_key).rope == rope);
+    CHECK(config_of(new_spelling).rope == rope);
+
+    json both = new_spelling;
+    both["rope_theta"] = 500000;
+    both["rope_scaling"] = newer_key["rope_scaling"];
+    CHECK(config_of(both).rope == rope);
+    both["rope_scaling"]["factor"] = 9;
+    REFUSES(config_of(both), "ERR_MODEL_CONFIG", "rope_parameters", "rope_scaling");
+    both = new_spelling;
+    both["rope_theta"] = 10000;
+    REFUSES(config_of(both), "ERR_MODEL_CONFIG", "rope_theta is 10000", "500000");
+
+    json plain = small_llama();
+    plain.erase("rope_theta");
+    CHECK(config_of(plain).rope.theta == 10000);
+    plain["rope_scaling"] = nullptr;
+    CHECK(config_of(plain).rope.type == model::RopeType::kDefault);
+    plain["rope_scaling"] = {{"type", "default"}};
+    CHECK(config_of(plain).rope.type == model::RopeType::kDefault);
+    for (const char* type : {"yarn", "dynamic", "linear", "longrope", "mrope"}) {
+      plain["rope_scaling"] = {{"type", type}, {"factor", 2.0}};
+      REFUSES(config_of(plain), "ERR_UNSUPPORTED", "rope_scaling", type);
+      json other = new_spelling;
+      other["rope_parameters"]["rope_type"] = type;
+      REFUSES(config_of(other), "ERR_UNSUPPORTED", "rope_parameters", type);
+    }
+    json by_layer = small_llama();
+    by_layer["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}}}};
+    REFUSES(config_of(by_layer), "ERR_UNSUPPORTED", "full_attention");
+    for (const char* key :
+         {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}) {
+      json broken = new_spelling;
+      broken["rope_parameters"].erase(key);
+      REFUSES(config_of(broken), "ERR_MODEL_CONFIG", "rope_parameters", std::string(key),
+              "missing");
+      broken["rope_parameters"][key] = -3;
+      REFUSES(config_of(broken), "ERR_MODEL_CONFIG", std::string(key) + " is -3");
+    }
+    json equal = new_spelling;
+    equal["rope_parameters"]["high_freq_factor"] = 1;
+    REFUSES(config_of(equal), "ERR_MODEL_CONFIG", "high_freq_factor is 1");
+  }
+
+  void config_families() {
+    json config = small_llama();
+    CHECK(config_of(config).head_dim == 4);
+    config["head_dim"] = nullptr;
+    CHECK(config_of(config).head_dim == 4);
+    config["head_dim"] = 32;
+    CHECK(config_of(config).head_dim == 32);
+    config["num_key_value_heads"] = nullptr;
+    CHECK(config_of(config).num_kv_heads == 2);
+    config.erase("num_key_value_heads");
+    CHECK(config_of(config).num_kv_heads == 2);
+    config.erase("tie_word_embeddings");
+    CHECK(!config_of(config).tie_word_embeddings);
+    config["attention_bias"] = true;
+    config["mlp_bias"] = true;
+    const ModelConfig llama = config_of(config);
+    CHECK(llama.qkv_bias && llama.output_bias && llama.mlp_bias && !llama.qk_norm);
+    config["architectures"] = {"Qwen3ForCausalLM"};
+    const ModelConfig qwen3 = config_of(config);
+    CHECK(qwen3.qkv_bias && qwen3.output_bias && !qwen3.mlp_bias && qwen3.qk_norm);
+    config["architectures"] = {"Qwen2ForCausalLM"};
+    const ModelConfig qwen2 = config_of(config);
+    CHECK(qwen2.qkv_bias && !qwen2.output_bias && !qwen2.qk_norm);
+    config["architectures"] = {"MistralForCausalLM"};
+    const ModelConfig mistral = config_of(config);
+    CHECK(!mistral.qkv_bias && !mistral.output_bias);
+    config["eos_token_id"] = {3, 4, 9};
+    config["bos_token_id"] = nullptr;
+    CHECK((config_of(config).eos_token_ids == std::vector<int32_t>{3, 4, 9}));
+    CHECK(!config_of(config).bos_token_id);
+    config["eos_token_id"] = nullptr;
+    CHECK(config_of(config).eos_token_ids.empty());
+  }
+
+  void config_windows() {
+    json config = small_llama();
+    config["num_hidden_layers"] = 4;
+    config["sliding_window"] = 16;
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));  // Llama has none
+    config["architectures"] = {"MistralForCausalLM"};
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 16));
+    config["sliding_window"] = nullptr;
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));
+    config.erase("sliding_window");
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 4096));
+    for (const char* family : {"Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
+      config["architectures"] = {family};
+      config["sliding_window"] = 16;
+      config["use_sliding_window"] = false;
+      config["max_window_layers"] = 3;
+      config.erase("layer_types");
+      CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));
+      config["use_sliding_window"] = true;
+      CHECK((config_of(config).windows == std::vector<int32_t>{0, 0, 0, 16}));
+      config["max_window_layers"] = 28;
+      CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));
+      config["layer_types"] = {"sliding_attention", "full_attention", "sliding_attention",
+                               "full_attention"};
+      CHECK((config_of(config).windows == std::vector<int32_t>{16, 0, 16, 0}));
+      config["use_sliding_window"] = false;
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "layer_types", "use_sliding_window");
+      config["layer_types"] = {"full_attention"};
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "layer_types", "num_hidden_layers = 4");
+      config["layer_types"] = {"full_attention", "chunked_attention", "full_attention", "x"};
+      REFUSES(config_of(config), "ERR_UNSUPPORTED", "layer_types", "chunked_attention");
+      config["layer_types"] = {"full_attention", 1, 2, 3};
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "layer_types is 1");
+    }
+  }
+
+  void config_errors() {
+    json config = small_llama();
+    config["architectures"] = {"GptOssForCausalLM"};
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "GptOssForCausalLM", "Qwen3ForCausalLM",
+            "Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "config.json");
+    for (const json& names : {json(nullptr), json("LlamaForCausalLM"), json::array(), json{1}}) {
+      config["architectures"] = names;
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "architectures");
+    }
+    config = small_llama();
+    config["quantization_config"] = {{"quant_method", "awq"}};
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "quantization_config");
+    config["quantization_config"] = nullptr;
+    CHECK(config_of(config).vocab_size == 10);
+
+    for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
+                            "num_attention_heads", "max_position_embeddings"}) {
+      config = small_llama();
+      config.erase(key);
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", std::string(key) + " is missing");
+      for (const json& value :
+           {json(0), json(-1), json(1.5), json("8"), json(true), json::array(), json::object(),
+            json(int64_t{1} << 40), json(UINT64_MAX), json(INT64_MIN)}) {
+        config[key] = value;
+        REFUSES(config_of(config), "ERR_MODEL_CONFIG",
+                std::string(key) + " is " + value.dump() + ", expected an integer from 1 to");
+      }
+    }
+    const auto wrong = [&](const char* key, const json& value, const std::string& part) {
+      json broken = small_llama();
+      broken[key] = value;
+      REFUSES(config_of(broken), "ERR_MODEL_CONFIG", std::string(key) + " is " + value.dump(),
+              part);
+    };
+    wrong("num_key_value_heads", 0, "1 to");
+    wrong("head_dim", 3, "even");
+    wrong("head_dim", 0, "1 to");
+    wrong("head_dim", "4", "integer");
+    wrong("rms_norm_eps", 0, "number");
+    wrong("rms_norm_eps", "small", "number");
+    wrong("rope_theta", 0, "number");
+    wrong("rope_theta", json::array(), "number");
+    wrong("rope_scaling", 4, "object");
+    wrong("tie_word_embeddings", 1, "true or false");
+    wrong("attention_bias", "no", "true or false");
+    wrong("eos_token_id", 10, "0 to 9");
+    wrong("eos_token_id", -1, "0 to 9");
+    wrong("eos_token_id", "2", "0 to 9");
+    wrong("bos_token_id", 10, "0 to 9");
+    wrong("hidden_act", 3, "string");
+    wrong("torch_dtype", 3, "string");
+    config = small_llama();
+    config["num_key_value_heads"] = 4;
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "num_attention_heads is 2", "4");
+    config = small_llama();
+    config["num_attention_heads"] = 3;
+    config["num_key_value_heads"] = 3;
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "head_dim", "8 / 3");
+    config = small_llama();
+    config["num_attention_heads"] = 8;
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "head_dim is 1", "even");
+    config = small_llama();
+    config["hidden_act"] = "gelu";
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "hidden_act", "gelu", "silu");
+    config = small_llama();
+    config["torch_dtype"] = "float8_e4m3fn";
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "torch_dtype", "float8_e4m3fn");
+    config = small_llama();
+    config["partial_rotary_factor"] = 0.5;
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "partial_rotary_factor", "0.5");
+  }
+
+  void config_files() {
+    REFUSES(load_config((folder_ / "nowhere").string()), "ERR_MODEL_NOT_FOUND", "nowhere",
+            "does not exist");
+    const std::string empty = folder("empty");
+    REFUSES(load_config(empty), "ERR_MODEL_NOT_FOUND", "empty/config.json");
+    REFUSES(Checkpoint(empty), "ERR_MODEL_NOT_FOUND", "empty", "model.safetensors");
+    for (const char* text : {"", "{", "[1, 2", "nonsense", "{\"a\": }", "{\"a\": \"\xff\"}"}) {
+      REFUSES(config_of_text(text), "ERR_MODEL_CONFIG", "config.json is not valid JSON");
+    }
+    for (const char* text : {"[]", "3", "null", "\"text\""}) {
+      REFUSES(config_of_text(text), "ERR_MODEL_CONFIG", "expected an object");
+    }
+    REFUSES(config_of_text("{\"vocab_size\": 1, \"vocab_size\": 2}"), "ERR_MODEL_CONFIG",
+            "\"vocab_size\" twice");
+    REFUSES(config_of_text("{\"vocab_size\": 1e999}"), "ERR_MODEL_CONFIG", "config.json");
+    REFUSES(config_of_text(std::string(1'000'000, '[')), "ERR_MODEL_CONFIG", "nested");
+    std::string nested;
+    for (int i = 0; i < 100'000; ++i) nested += "{\"a\":";
+    REFUSES(config_of_text(nested), "ERR_MODEL_CONFIG", "nested");
+    REFUSES(config_of_text(std::string((16 << 20) + 1, ' ')), "ERR_MODEL_CONFIG", "at most");
+    const std::string path = folder("directory");
+    fs::create_directories(fs::path(path) / "config.json");
+    REFUSES(load_config(path), "ERR_MODEL_CONFIG", "not a regular file");
+    json config = small_llama();  // a long value is cut, and between letters
+    std::string name;
+    for (int i = 0; i < 1000; ++i) name += "ä";
+    config["architectures"] = {name};
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "ää…");
+  }
+
+  void header_errors() {
+    const char* code = "ERR_MODEL_WEIGHTS";
+    REFUSES(open_file(""), code, "model.safetensors", "0 bytes");
+    REFUSES(open_file("1234567"), code, "7 bytes");
+    REFUSES(open_file(std::string(8, '\0')), code, "header", "not valid JSON");
+    REFUSES(open_file(std::string("\x10\0\0\0\0\0\0\0{}", 10)), code, "header has 16 bytes", "2");
+    REFUSES(open_file(std::string(8, '\xff') + "{}"), code, "18446744073709551615");
+    REFUSES(open_file(std::string("\0\0\0\0\0\0\0\x80{}", 10)), code, "9223372036854775808");
+    REFUSES(open_file(with_length("[]", "")), code, "header is []");
+    REFUSES(open_file(with_length("{", "")), code, "not valid JSON");
+    REFUSES(open_file(with_length(std::string(200'000, '['), "")), code, "nested");
+    REFUSES(open_file(with_length("{}", "x")), code, "1 bytes after its last tensor");
+    REFUSES(open_file(with_length("{\"__metadata__\": 3}", "")), code, "__metadata__ is 3");
+    REFUSES(open_file(with_length("{\"__metadata__\": {\"a\": 1}}", "")), code, "__metadata__");
+    open_file(with_length("{}", ""));
+    open_file(with_length("{\"__metadata__\": {\"format\": \"pt\"}}   ", ""));
+    const std::string entry = R"({"dtype": "F32", "shape": [1], "data_offsets": [0, 4]})";
+    REFUSES(open_file(with_length("{\"a\": " + entry + ", \"a\": " + entry + "}", "1234")), code,
+            "\"a\" twice");
+  }
+
+  void tensor_errors() {
+    const auto refused = [&](const std::string& entry, size_t data_bytes,
+                             const std::vector<std::string>& parts) {
+      const std::string header = "{\"w\": " + entry + "}";
+      t.refuses([&] { open_file(with_length(header, std::string(data_bytes, 'x'))); },
+                "ERR_MODEL_WEIGHTS", parts, __LINE__);
+    };
+    const auto tensor = [](const std::string& dtype, const std::string& shape,
+                           const std::string& offsets) {
+      return "{\"dtype\": " + dtype + ", \"shape\": " + shape + ", \"data_offsets\": " + offsets +
+             "}";
+    };
+    const std::string where = "model.safetensors: tensor \"w\"";
+    refused("3", 0, {where + " is 3"});
+    refused("{}", 0, {where + " has no dtype"});
+    refused(R"({"dtype": "F32"})", 0, {where + " has no shape"});
+    refused(R"({"dtype": "F32", "shape": []})", 0, {where + " has no data_offsets"});
+    refused(tensor("\"F4\"", "[1]", "[0, 1]"), 1, {where, "unknown dtype \"F4\""});
+    refused(tensor("7", "[1]", "[0, 1]"), 1, {where, "unknown dtype 7"});
+    for (const char* shape : {"[-1]", "[1.5]", "[\"1\"]", "3", "{}", "[null]",
+                              "[18446744073709551615]", "[99999999999999999999]", "[[1]]"}) {
+      refused(tensor("\"F32\"", shape, "[0, 4]"), 4, {where, "has the shape"});
+    }
+    refused(tensor("\"F32\"", "[4294967296, 4294967296]", "[0, 4]"), 4, {where, "overflows"});
+    refused(tensor("\"F32\"", "[4611686018427387904]", "[0, 0]"), 0, {where, "overflows"});
+    refused(tensor("\"U8\"", "[9223372036854775807, 3, 0]", "[0, 0]"), 0, {where, "overflows"});
+    for (const char* offsets : {"[0]", "[0, 4, 8]", "[-1, 3]", "[0, 4.0]", "{}", "4", "[]",
+                                "[0, 18446744073709551615]"}) {
+      refused(tensor("\"F32\"", "[1]", offsets), 4, {where, "data_offsets", "[begin, end]"});
+    }
+    refused(tensor("\"F32\"", "[1]", "[4, 0]"), 4, {where, "data_offsets [4,0]"});
+    refused(tensor("\"F32\"", "[1]", "[0, 5]"), 4, {where, "4 bytes of data"});
+    refused(tensor("\"F32\"", "[1]", "[9223372036854775803, 9223372036854775807]"), 4,
+            {where, "4 bytes of data"});
+    refused(tensor("\"F32\"", "[2]", "[0, 4]"), 4, {where, "4 bytes", "takes 8"});
+    refused(tensor("\"BF16\"", "[1]", "[0, 4]"), 4, {where, "takes 2"});
+
+    const auto two = [&](const std::string& a, const std::string& b, size_t data_bytes,
+                         const std::vector<std::string>& parts) {
+      const std::string header =
+          "{\"a\": " + tensor("\"U8\"", "[4]", a) + ", \"b\": " + tensor("\"U8\"", "[4]", b) + "}";
+      t.refuses([&] { open_file(with_length(header, std::string(data_bytes, 'x'))); },
+                "ERR_MODEL_WEIGHTS", parts, __LINE__);
+    };
+    two("[0, 4]", "[0, 4]", 4, {"tensor \"", "starts at byte 0, inside"});
+    two("[0, 4]", "[3, 7]", 7, {"tensor \"b\" starts at byte 3, inside"});
+    two("[0, 4]", "[5, 9]", 9, {"tensor \"b\" starts at byte 5, leaving a gap"});
+    two("[1, 5]", "[5, 9]", 9, {"tensor \"a\" starts at byte 1, leaving a gap"});
+    two("[0, 4]", "[4, 8]", 9, {"1 bytes after its last tensor"});
+    // In any order, and with empty tensors between.
+    open_file(with_length("{\"a\": " + tensor("\"U8\"", "[4]", "[4, 8]") +
+                              ", \"b\": " + tensor("\"U8\"", "[4]", "[0, 4]") +
+                              ", \"c\": " + tensor("\"F32\"", "[0, 7]", "[4, 4]") +
+                              ", \"d\": " + tensor("\"F32\"", "[]", "[8, 12]") + "}",
+                          std::string(12, 'x')));
+  }
+
+  void file_errors() {
+    const fs::path path = folder("files");
+    const std::string name = (path / "model.safetensors").string();
+    REFUSES(SafetensorsFile(name), "ERR_MODEL_NOT_FOUND", "model.safetensors does not exist");
+    fs::create_directories(name);
+    REFUSES(SafetensorsFile(name), "ERR_MODEL_WEIGHTS", "not a regular file");
+    fs::remove(name);
+    CHECK(::mkfifo(name.c_str(), 0600) == 0);
+    REFUSES(SafetensorsFile(name), "ERR_MODEL_WEIGHTS", "not a regular file");  // and no hang
+    fs::remove(name);
+
+    // Cut short while it is open.
+    write_file(name, safetensors(small_tensors()));
+    {
+      const SafetensorsFile file(name);
+      fs::resize_file(name, fs::file_size(name) - 1);
+      std::string out;
+      const auto read_all = [&] {
+        for (const auto& [tensor_name, tensor] : file.tensors()) {
+          out.resize(static_cast<size_t>(tensor.bytes));
+          file.read(tensor, 0, out.data(), out.size());
+        }
+      };
+      REFUSES(read_all(), "ERR_MODEL_WEIGHTS", "model.safetensors ends at", "1 bytes too early");
+      const model::StoredTensor& first = file.tensors().begin()->second;
+      out.resize(100);
+      REFUSES(file.read(first, 1u << 20, out.data(), 1), "ERR_INTERNAL", "asked of a tensor");
+      REFUSES(file.read(first, SIZE_MAX, out.data(), 2), "ERR_INTERNAL", "asked of a tensor");
+    }
+    // While the weights are loaded.
+    write_file(path / "config.json", small_llama().dump());
+    write_file(name, safetensors(small_tensors()));
+    {
+      FakeBackend backend;
+      const Checkpoint checkpoint(path.string());
+      fs::resize_file(name, fs::file_size(name) / 2);
+      REFUSES(Weights(backend, load_config(path.string()), checkpoint), "ERR_MODEL_WEIGHTS",
+              "model.safetensors ends at", "cut short");
+    }
+    // A symbolic link is as good as the file, one to nowhere is a missing file.
+    write_file(path / "blobs" / "0123abcd", safetensors(small_tensors()));
+    fs::remove(name);
+    fs::create_symlink("blobs/0123abcd", name);
+    load_folder(path.string());
+    fs::remove(path / "blobs" / "0123abcd");
+    REFUSES(Checkpoint(path.string()), "ERR_MODEL_NOT_FOUND", "model.safetensors");
+    fs::remove(name);
+    write_file(path / "pytorch_model.bin", "x");
+    REFUSES(Checkpoint(path.string()), "ERR_MODEL_NOT_FOUND", "pytorch_model.bin to safetensors");
+  }
+
+  void shard_errors() {
+    const fs::path path = folder("shards");
+    const char* code = "ERR_MODEL_WEIGHTS";
+    const std::vector<Tensor> all = small_tensors();
+    const std::vector<Tensor> first(all.begin(), all.begin() + 9);
+    const std::vector<Tensor> second(all.begin() + 9, all.end());
+    json map = json::object();
+    for (const Tensor& tensor : first) map[tensor.name] = "a.safetensors";
+    for (const Tensor& tensor : second) map[tensor.name] = "b.safetensors";
+    write_file(path / "a.safetensors", safetensors(first));
+    write_file(path / "b.safetensors", safetensors(second));
+    write_file(path / "config.json", small_llama().dump());
+    const auto write_index = [&](const std::string& text) {
+      write_file(path / "model.safetensors.index.json", text);
+    };
+    const auto open = [&](const json& weight_map) {
+      write_index(json{{"metadata", {{"total_size", 1}}}, {"weight_map", weight_map}}.dump());
+      const Checkpoint checkpoint(path.string());
+    };
+    open(map);
+    load_folder(path.string());
+
+    for (const char* text : {"", "{", "[]", "{}", "3", "{\"weight_map\": 3}",
+                             "{\"weight_map\": {}}", "{\"weight_map\": null}"}) {
+      write_index(text);
+      REFUSES(Checkpoint(path.string()), code, "model.safetensors.index.json");
+    }
+    write_index(R"({"weight_map": {"a": "a.safetensors", "a": "b.safetensors"}})");
+    REFUSES(Checkpoint(path.string()), code, "\"a\" twice");
+
+    write_file(folder_ / "outside.safetensors", safetensors(first));
+    for (const std::string file :
+         {"../outside.safetensors", "/etc/passwd", "/tmp/a.safetensors", "sub/a.safetensors", "..",
+          ".", "", "..\\a.safetensors", "a..safetensors", "config.json", "./a.safetensors"}) {
+      json broken = map;
+      broken["lm_head.weight"] = file;
+      REFUSES(open(broken), code, "index.json", "\"lm_head.weight\"", json(file).dump(), "plain");
+    }
+    json broken = map;
+    broken["lm_head.weight"] = std::string("a\0.safetensors", 14);
+    REFUSES(open(broken), code, "\"lm_head.weight\"", "plain");
+    for (const json& value : {json(3), json(nullptr), json::array()}) {
+      broken["lm_head.weight"] = value;
+      REFUSES(open(broken), code, "\"lm_head.weight\"", value.dump());
+    }
+
+    broken = map;
+    broken["lm_head.weight"] = "c.safetensors";
+    broken["model.norm.weight"] = "d.safetensors";
+    REFUSES(open(broken), "ERR_MODEL_NOT_FOUND", "c.safetensors, d.safetensors");
+    broken = map;
+    broken["model.extra.weight"] = "a.safetensors";
+    REFUSES(open(broken), code, "\"model.extra.weight\"", "a.safetensors", "does not hold");
+    broken = map;
+    broken["lm_head.weight"] = "a.safetensors";
+    REFUSES(open(broken), code, "\"lm_head.weight\"", "a.safetensors", "does not hold");
+    broken = map;
+    broken.erase("lm_head.weight");
+    REFUSES(open(broken), code, "b.safetensors holds tensor \"lm_head.weight\"", "not name");
+
+    std::vector<Tensor> twice = first;
+    twice.push_back(named(all, "lm_head.weight"));
+    write_file(path / "a.safetensors", safetensors(twice));
+    REFUSES(open(map), code, "\"lm_head.weight\" is in two shards", "a.safetensors",
+            "b.safetensors");
+
+    // A shard may be a link, as in download caches.
+    write_file(folder_ / "blob", safetensors(first));
+    fs::remove(path / "a.safetensors");
+    fs::create_symlink("../blob", path / "a.safetensors");
+    open(map);
+    fs::remove(folder_ / "blob");
+    REFUSES(open(map), "ERR_MODEL_NOT_FOUND", "a.safetensors");
+  }
+
+  void weight_errors() {
+    const char* code = "ERR_MODEL_WEIGHTS";
+    const json config = small_llama();
+    load(config, small_tensors());
+    std::mt19937 random(3);
+    for (const Tensor& tensor : small_tensors()) {
+      std::vector<Tensor> tensors = small_tensors();
+      remove_named(tensors, tensor.name);
+      REFUSES(load(config, tensors), code, "tensor " + tensor.name, "in no safetensors file");
+      std::vector<int64_t> wider = tensor.shape;
+      wider.back() += 1;
+      tensors.push_back(filled(tensor.name, wider, random));
+      REFUSES(load(config, tensors), code, "model.safetensors: tensor " + tensor.name,
+              "has the shape", "config.json asks for");
+      for (const char* dtype : {"F64", "I64", "I16"}) {
+        tensors.back() = filled(tensor.name, tensor.shape, random, dtype);
+        REFUSES(load(config, tensors), code,
+                "model.safetensors: tensor " + tensor.name + " is " + dtype);
+      }
+    }
+    std::vector<Tensor> tensors = small_tensors();
+    for (Tensor& tensor : tensors) {
+      if (tensor.name == "lm_head.weight") tensor.shape = {8, 10};
+    }
+    REFUSES(load(config, tensors), code, "lm_head.weight has the shape [8, 10]", "[10, 8]");
+
+    for (const char* extra :
+         {"model.layers.0.self_attn.q_proj.bias", "model.layers.2.mlp.up_proj.weight",
+          "model.layers.0.self_attn.q_norm.weight", "score.weight", ""}) {
+      tensors = small_tensors();
+      tensors.push_back(filled(extra, {8}, random));
+      REFUSES(load(config, tensors), code, "tensor " + json(extra).dump(), "not part of",
+              "LlamaForCausalLM");
+    }
+    json biased = config;
+    biased["attention_bias"] = true;
+    REFUSES(load(biased, small_tensors()), code, "self_attn.q_proj.bias");
+
+    // Harmless extras: old exports' rotary frequencies, a second copy of a tied matrix.
+    tensors = small_tensors();
+    tensors.push_back(filled("model.layers.0.self_attn.rotary_emb.inv_freq", {2}, random, "F32"));
+    load(config, tensors);
+    json tied = config;
+    tied["tie_word_embeddings"] = true;
+    load(tied, small_tensors());
+    tensors = small_tensors();
+    remove_named(tensors, "lm_head.weight");
+    load(tied, tensors);
+    tensors.push_back(filled("lm_head.weight", {10, 6}, random));
+    REFUSES(load(tied, tensors), code, "\"lm_head.weight\"", "[10, 6]");
+  }
+
+  void weight_layout() {
+    json content = small_llama();
+    content["attention_bias"] = true;
+    content["mlp_bias"] = true;
+    std::vector<Tensor> tensors = small_tensors();
+    std::mt19937 random(11);
+    for (const std::string layer : {"model.layers.0.", "model.layers.1."}) {
+      tensors.push_back(filled(layer + "self_attn.q_proj.bias", {8}, random));
+      tensors.push_back(filled(layer + "self_attn.k_proj.bias", {4}, random));
+      tensors.push_back(filled(layer + "self_attn.v_proj.bias", {4}, random));
+      tensors.push_back(filled(layer + "self_attn.o_proj.bias", {8}, random));
+      tensors.push_back(filled(layer + "mlp.gate_proj.bias", {6}, random));
+      tensors.push_back(filled(layer + "mlp.up_proj.bias", {6}, random));
+      tensors.push_back(filled(layer + "mlp.down_proj.bias", {8}, random));
+    }
+    load(content, tensors);
+    const std::string path = folder("whole");
+    const ModelConfig config = load_config(path);
+    const Checkpoint checkpoint(path);
+    FakeBackend backend;
+    std::vector<size_t> reports;
+    size_t total = 0;
+    const Weights weights(backend, config, checkpoint, [&](size_t done, size_t of) {
+      reports.push_back(done);
+      total = of;
+    });
+    CHECK(backend.allocated == Weights::bytes_needed(config));
+    CHECK(weights.bytes() == Weights::bytes_needed(config));
+    CHECK(reports.size() == tensors.size() && std::is_sorted(reports.begin(), reports.end()));
+    CHECK(!reports.empty() && reports.back() == total);
+
+    const auto same = [&](const void* data, const std::vector<std::string>& names) {
+      if (reinterpret_cast<uintptr_t>(data) % 256 != 0) return false;
+      const char* at = static_cast<const char*>(data);
+      for (const std::string& name : names) {
+        const std::string& bytes = named(tensors, name).bytes;
+        if (std::memcmp(at, bytes.data(), bytes.size()) != 0) return false;
+        at += bytes.size();
+      }
+      return true;
+    };
+    const model::WeightViews& views = weights.views();
+    CHECK(same(views.embedding.data, {"model.embed_tokens.weight"}));
+    CHECK(same(views.lm_head.data, {"lm_head.weight"}));
+    CHECK(same(views.final_norm, {"model.norm.weight"}));
+    CHECK(views.layers.size() == 2);
+    for (size_t i = 0; i < views.layers.size(); ++i) {
+      const std::string layer = "model.layers." + std::to_string(i) + ".";
+      const std::string attention = layer + "self_attn.";
+      const model::LayerWeights& view = views.layers[i];
+      CHECK(view.qkv.rows == 16 && view.qkv.cols == 8 && view.qkv.stride == 8);
+      CHECK(view.qkv.dtype == core::DType::kBF16);
+      CHECK(view.gate_up.rows == 12 && view.gate_up.cols == 8);
+      CHECK(view.down.rows == 8 && view.down.cols == 6);
+      CHECK(same(view.attention_norm, {layer + "input_layernorm.weight"}));
+      CHECK(same(view.mlp_norm, {layer + "post_attention_layernorm.weight"}));
+      CHECK(same(view.qkv.data, {attention + "q_proj.weight", attention + "k_proj.weight",
+                                 attention + "v_proj.weight"}));
+      CHECK(same(view.qkv_bias, {attention + "q_proj.bias", attention + "k_proj.bias",
+                                 attention + "v_proj.bias"}));
+      CHECK(same(view.output.data, {attention + "o_proj.weight"}));
+      CHECK(same(view.output_bias, {attention + "o_proj.bias"}));
+      CHECK(
+          same(view.gate_up.data, {layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"}));
+      CHECK(same(view.gate_up_bias, {layer + "mlp.gate_proj.bias", layer + "mlp.up_proj.bias"}));
+      CHECK(same(view.down.data, {layer + "mlp.down_proj.weight"}));
+      CHECK(same(view.down_bias, {layer + "mlp.down_proj.bias"}));
+      CHECK(view.q_norm == nullptr && view.k_norm == nullptr);
+    }
+    // Tied: one matrix under two names.
+    const ModelConfig tied = load_config((golden_ / "qwen3-tied").string());
+    const Weights shared(backend, tied, Checkpoint((golden_ / "qwen3-tied").string()));
+    CHECK(shared.views().embedding.data == shared.views().lm_head.data);
+    CHECK(shared.views().layers[0].q_norm && shared.views().layers[0].k_norm);
+  }
+
+  // The bfloat16 nearest to a finite value, by trying both neighbours.
+  static uint16_t nearest_bf16(float value) {
+    const uint32_t bits = std::bit_cast<uint32_t>(value);
+    const auto widened = [](uint32_t bf16) {
+      return static_cast<double>(std::bit_cast<float>(bf16 << 16));
+    };
+    const uint32_t low = bits >> 16;
+    const uint32_t high = low + 1;
+    const double below = std::fabs(value - widened(low));
+    // Past the largest finite value the next step would be 2^128.
+    const double next =
+        (high & 0x7F80) == 0x7F80 ? std::ldexp(value < 0 ? -1.0 : 1.0, 128) : widened(high);
+    const double above = std::fabs(next - value);
+    if (below == above) return static_cast<uint16_t>(low % 2 == 0 ? low : high);
+    return static_cast<uint16_t>(below < above ? low : high);
+  }
+
+  static float half_value(uint16_t half) {
+    const int exponent = (half >> 10) & 31;
+    const int mantissa = half & 1023;
+    const double magnitude =
+        exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+    return static_cast<float>(half & 0x8000 ? -magnitude : magnitude);
+  }
+
+  void conversions() {
+    // Every float16.
+    int wrong = 0;
+    for (uint32_t half = 0; half < 65536; ++half) {
+      const auto in = static_cast<uint16_t>(half);
+      uint16_t out = 0;
+      model::bf16_from_f16(&in, &out, 1);
+      if ((half & 0x7C00) == 0x7C00) {  // infinities and NaNs stay what they are
+        const bool nan = (half & 0x3FF) != 0;
+        const bool out_nan = (out & 0x7F80) == 0x7F80 && (out & 0x7F) != 0;
+        const auto infinity = static_cast<uint16_t>((half & 0x8000) | 0x7F80);
+        wrong += nan ? !out_nan : out != infinity;
+      } else {
+        wrong += out != nearest_bf16(half_value(in));
+      }
+    }
+    CHECK(wrong == 0);
+    // Many float32, ties and the largest values among them.
+    std::mt19937 random(5);
+    wrong = 0;
+    for (int i = 0; i < 1'000'000; ++i) {
+      uint32_t bits = random();
+      if (i % 4 == 0) bits = (bits & 0xFFFF0000) | 0x8000;
+      if (i % 64 == 1) bits |= 0x7F000000;
+      uint16_t out = 0;
+      model::bf16_from_f32(&bits, &out, 1);
+      const float value = std::bit_cast<float>(bits);
+      const bool out_nan = (out & 0x7F80) == 0x7F80 && (out & 0x7F) != 0;
+      if (std::isnan(value)) {
+        wrong += !out_nan;
+      } else if (std::isinf(value)) {
+        wrong += out != bits >> 16;
+      } else {
+        wrong += out != nearest_bf16(value);
+      }
+    }
+    CHECK(wrong == 0);
+
+    // A checkpoint in F32 or F16 loads as the rounded one in BF16, chunks from two threads
+    // included.
+    for (const char* name : {"qwen2-bias", "qwen3-tied"}) {
+      const std::string expected = weight_bytes((golden_ / name).string());
+      std::vector<Tensor> full = tensors_of((golden_ / name).string());
+      for (Tensor& tensor : full) {
+        std::string wide;
+        for (size_t i = 0; i < tensor.bytes.size(); i += 2) {
+          wide += std::string(2, '\0') + tensor.bytes.substr(i, 2);
+        }
+        tensor.bytes = wide;
+        tensor.dtype = "F32";
+      }
+      const fs::path path = folder(std::string("f32-") + name);
+      fs::copy_file(golden_ / name / "config.json", path / "config.json");
+      write_file(path / "model.safetensors", safetensors(full));
+      CHECK(weight_bytes(path.string()) == expected);
+
+      std::mt19937 halves(9);
+      std::vector<Tensor> half = tensors_of((golden_ / name).string());
+      std::vector<Tensor> rounded = half;
+      for (size_t i = 0; i < half.size(); ++i) {
+        half[i].dtype = "F16";
+        const size_t count = half[i].bytes.size() / 2;
+        std::vector<uint16_t> in(count);
+        for (uint16_t& value : in) value = static_cast<uint16_t>(halves());
+        std::vector<uint16_t> out(count);
+        model::bf16_from_f16(in.data(), out.data(), count);
+        half[i].bytes.assign(reinterpret_cast<const char*>(in.data()), 2 * count);
+        rounded[i].bytes.assign(reinterpret_cast<const char*>(out.data()), 2 * count);
+      }
+      write_file(path / "model.safetensors", safetensors(half));
+      const std::string from_half = weight_bytes(path.string());
+      write_file(path / "model.safetensors", safetensors(rounded));
+      CHECK(weight_bytes(path.string()) == from_half);
+    }
+  }
+
+  void sharded_equals_single() {
+    const fs::path sharded = golden_ / "qwen3-sharded";
+    const fs::path single = folder("single");
+    fs::copy_file(sharded / "config.json", single / "config.json");
+    write_file(single / "model.safetensors", safetensors(tensors_of(sharded.string())));
+    const std::string bytes = weight_bytes(sharded.string());
+    CHECK(bytes.size() == 1181440);  // total_size of its index
+    CHECK(weight_bytes(single.string()) == bytes);
+  }
+
+  void rotary_frequencies() {
+    model::RopeConfig rope;
+    rope.theta = 1e6;
+    const std::vector<float> plain = model::inverse_frequencies(rope, 64);
+    CHECK(plain.size() == 32 && plain[0] == 1.0f);
+    CHECK(plain[16] == static_cast<float>(1e-3));
+    // Llama 3.1's own numbers: short wavelengths stay, long ones are stretched by the factor.
+    rope = {model::RopeType::kLlama3, 5e5, 8, 1, 4, 8192};
+    const std::vector<float> scaled = model::inverse_frequencies(rope, 128);
+    for (size_t i = 0; i < scaled.size(); ++i) {
+      const double frequency = std::pow(5e5, -static_cast<double>(i) / 64);
+      const double wavelength = 2 * std::numbers::pi / frequency;
+      const double blend = (8192 / wavelength - 1) / 3;
+      const double expected = wavelength < 2048   ? frequency
+                              : wavelength > 8192 ? frequency / 8
+                                                  : frequency * ((1 - blend) / 8 + blend);
+      CHECK(std::fabs(scaled[i] - expected) <= 1e-7 * expected);
+    }
+
+    FakeBackend backend;
+    const ModelConfig config = config_of(small_llama());
+    const model::RopeTable table(backend, model::inverse_frequencies(config.rope, config.head_dim),
+                                 700);
+    CHECK(backend.allocated == model::RopeTable::bytes_needed(config, 700));
+    CHECK(backend.allocated == 700 * 4 * sizeof(float));
+    const float* values = table.cos_sin();  // [700, 4]
+    double worst = 0;
+    for (int position = 0; position < 700; ++position) {
+      const float frequency[] = {1.0f, 0.01f};
+      for (int pair = 0; pair < 2; ++pair) {
+        const double angle = position * static_cast<double>(frequency[pair]);
+        worst = std::max(worst, std::fabs(values[position * 4 + pair] - std::cos(angle)));
+        worst = std::max(worst, std::fabs(values[position * 4 + 2 + pair] - std::sin(angle)));
+      }
+    }
+    CHECK(worst < 1e-7);
+  }
+
+  void step_limits() {
+    load(small_llama(), small_tensors());
+    const std::string path = folder("whole");
+    const ModelConfig config = load_config(path);
+    FakeBackend backend;
+    const Weights weights(backend, config, Checkpoint(path));
+    const size_t before = backend.allocated;
+    const model::Decoder::Limits limits{5, 3, 64};
+    model::Decoder decoder(backend, config, weights, limits);
+    CHECK(backend.allocated - before ==
+          model::Decoder::bytes_needed(config, limits, core::DType::kF32));
+    core::Rows rows;
+    rows.count = 4;
+    REFUSES(decoder.decode(rows, {}, {}), "ERR_INTERNAL", "4 rows", "3");
+    rows.count = 6;
+    REFUSES(decoder.prefill(rows, nullptr, nullptr, 0, {}, {}), "ERR_INTERNAL", "6 rows", "5");
+    REFUSES(decoder.head(nullptr, 4), "ERR_INTERNAL", "4 rows", "3");
+    REFUSES(decoder.head(nullptr, -1), "ERR_INTERNAL", "-1 rows");
+  }
+
+  // Any damage either leaves a loadable model or is a core::Error.
+  template <typename Load>
+  bool survives(Load load) {
+    try {
+      load();
+    } catch (const core::Error& error) {
+      return error.code() == "ERR_MODEL_WEIGHTS" || error.code() == "ERR_MODEL_CONFIG" ||
+             error.code() == "ERR_MODEL_NOT_FOUND" || error.code() == "ERR_UNSUPPORTED";
+    } catch (const std::exception& error) {
+      std::printf("unexpected exception: %s\n", error.what());
+      return false;
+    }
+    return true;
+  }
+
+  void truncations() {
+    const fs::path path = folder("truncated");
+    write_file(path / "config.json", small_llama().dump());
+    const std::string whole = safetensors(small_tensors());
+    int refused = 0;
+    int cuts = 0;
+    for (size_t size = 0; size < whole.size(); size += size < 3000 ? 7 : 61) {
+      write_file(path / "model.safetensors", whole.substr(0, size));
+      ++cuts;
+      try {
+        load_folder(path.string());
+      } catch (const core::Error& error) {
+        const std::string message = error.what();
+        refused += error.code() == "ERR_MODEL_WEIGHTS" &&
+                   message.find("model.safetensors") != std::string::npos;
+      }
+    }
+    CHECK(cuts > 300 && refused == cuts);
+    write_file(path / "model.safetensors", whole + "x");
+    REFUSES(load_folder(path.string()), "ERR_MODEL_WEIGHTS", "1 bytes after its last tensor");
+    const std::string config = small_llama().dump();
+    write_file(path / "model.safetensors", whole);
+    for (size_t size = 0; size < config.size(); ++size) {
+      write_file(path / "config.json", config.substr(0, size));
+      REFUSES(load_folder(path.string()), "ERR_MODEL_CONFIG", "config.json");
+    }
+  }
+
+  // Flips, inserts and removes a few bytes.
+  static void mutate(std::string& bytes, size_t length, std::mt19937& random) {
+    const int changes = 1 + static_cast<int>(random() % 6);
+    for (int i = 0; i < changes && length > 0; ++i) {
+      const size_t at = random() % length;
+      static constexpr char kLikely[] = "{}[]\":,-.0123456789e \\";
+      switch (random() % 4) {
+        case 0:
+          bytes[at] = static_cast<char>(random());
+          break;
+        case 1:
+          bytes[at] = kLikely[random() % (sizeof(kLikely) - 1)];
+          break;
+        case 2:
+          bytes.erase(at, 1);
+          --length;
+          break;
+        default:
+          bytes.insert(at, 1, kLikely[random() % (sizeof(kLikely) - 1)]);
+          ++length;
+      }
+    }
+  }
+
+  void mutations() {
+    constexpr unsigned kSeed = 20240607;
+    std::mt19937 random(kSeed);
+    const fs::path path = folder("mutated");
+    write_file(path / "config.json", small_llama().dump());
+    const std::string whole = safetensors(small_tensors());
+    size_t data = 0;
+    for (const Tensor& tensor : small_tensors()) data += tensor.bytes.size();
+    const size_t header = whole.size() - data;
+    int survived = 0;
+    for (int i = 0; i < 2000; ++i) {
+      std::string bytes = whole;
+      mutate(bytes, header, random);
+      write_file(path / "model.safetensors", bytes);
+      survived += survives([&] { load_folder(path.string()); });
+    }
+    // The same with the header's length right, so that its content is what is refused.
+    for (int i = 0; i < 2000; ++i) {
+      std::string text = whole.substr(8, header - 8);
+      mutate(text, text.size(), random);
+      write_file(path / "model.safetensors", with_length(text, whole.substr(header)));
+      survived += survives([&] { load_folder(path.string()); });
+    }
+    write_file(path / "model.safetensors", whole);
+    for (int i = 0; i < 2000; ++i) {
+      std::string text = small_llama().dump();
+      mutate(text, text.size(), random);
+      write_file(path / "config.json", text);
+      survived += survives([&] { load_folder(path.string()); });
+    }
+    const fs::path sharded = folder("mutated-index");
+    fs::copy(golden_ / "qwen3-sharded", sharded, fs::copy_options::overwrite_existing);
+    const std::string index = read_file(sharded / "model.safetensors.index.json");
+    for (int i = 0; i < 500; ++i) {
+      std::string text = index;
+      mutate(text, text.size(), random);
+      write_file(sharded / "model.safetensors.index.json", text);
+      survived += survives([&] { const Checkpoint checkpoint(sharded.string()); });
+    }
+    t.check(
+        survived == 6500,
+        std::to_string(6500 - survived) + " mutations ended badly, seed " + std::to_string(kSeed),
+        __LINE__);
+  }
+
+  fs::path golden_;
+  fs::path folder_;
+  Checks t;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: model_test <golden folder> <empty folder>\n");
+    return 2;
+  }
+  const Tally tally = Suite(argv[1], argv[2]).run();
+  if (core::live_allocations().allocations != 0) {
+    std::printf("FAILED: %lld allocations are still live\n",
+                static_cast<long long>(core::live_allocations().allocations));
+    return 1;
+  }
+  std::printf("%d passed, %d failed\n", tally.passed, tally.failed);
+  return tally.failed == 0 ? 0 : 1;
+}

@@ -1,0 +1,344 @@
+import { describe, expect, test } from 'vitest';
+import { parseBatchLine } from '../../../src/jobs/openai-request.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const line = (url: string, body: Fields, more: Fields = {}) =>
+  JSON.stringify({ custom_id: 'row', method: 'POST', url, body: { model: 'm', ...body }, ...more });
+const completion = (body: Fields) =>
+  parseBatchLine(line('/v1/completions', { prompt: 'p', ...body }));
+const messages = [{ role: 'user', content: 'Hi' }];
+const chat = (body: Fields) => parseBatchLine(line('/v1/chat/completions', { messages, ...body }));
+
+const requestOf = (parsed: ReturnType<typeof parseBatchLine>) => {
+  if (parsed.kind === 'error') throw new Error(parsed.error.message);
+  return parsed.request;
+};
+const problem = (code: string, ...parts: readonly string[]) => ({
+  kind: 'error',
+  customId: 'row',
+  error: { code, message: expect.toSatisfy((text: string) => hasInOrder(text, parts)) },
+});
+
+function hasInOrder(text: string, parts: readonly string[]): boolean {
+  let from = 0;
+  return parts.every((part) => {
+    const start = text.indexOf(part, from);
+    from = start + part.length;
+    return start >= 0;
+  });
+}
+
+describe('a completion line', () => {
+  test('becomes a request', () => {
+    expect(completion({ max_tokens: 5, temperature: 0 })).toEqual({
+      kind: 'request',
+      customId: 'row',
+      endpoint: '/v1/completions',
+      model: 'm',
+      request: { prompt: 'p', params: { maxTokens: 5, temperature: 0 } },
+    });
+  });
+
+  test('may have every sampling parameter', () => {
+    const { params } = requestOf(
+      completion({
+        max_tokens: 9,
+        min_tokens: 1,
+        temperature: 0.5,
+        top_p: 0.9,
+        top_k: 40,
+        min_p: 0.1,
+        presence_penalty: -1,
+        frequency_penalty: 1,
+        repetition_penalty: 1.1,
+        seed: -3,
+        stop: ['a', 'b'],
+        stop_token_ids: [1, 2],
+        ignore_eos: true,
+        logit_bias: { 5: -100, 7: 2.5 },
+        logprobs: 3,
+        n: 2,
+      }),
+    );
+    expect(params).toEqual({
+      maxTokens: 9,
+      minTokens: 1,
+      temperature: 0.5,
+      topP: 0.9,
+      topK: 40,
+      minP: 0.1,
+      presencePenalty: -1,
+      frequencyPenalty: 1,
+      repetitionPenalty: 1.1,
+      seed: -3,
+      stop: ['a', 'b'],
+      stopTokenIds: [1, 2],
+      ignoreEos: true,
+      logitBias: { 5: -100, 7: 2.5 },
+      logprobs: 3,
+      n: 2,
+    });
+  });
+
+  test('leaves defaults to the engine: null is the same as left out', () => {
+    const nulls = { max_tokens: null, stop: null, logprobs: null, suffix: null, tools: null };
+    const { tools: _unknownHere, ...fields } = nulls;
+    expect(requestOf(completion(fields)).params).toEqual({});
+  });
+
+  test.each([
+    ['text', 'p', 'p'],
+    ['ids', [1, 2], [1, 2]],
+    ['a list of one text', ['p'], 'p'],
+    ['a list of one list of ids', [[1, 2]], [1, 2]],
+  ])('takes a prompt as %s', (_, prompt, expected) => {
+    expect(requestOf(completion({ prompt })).prompt).toEqual(expected);
+  });
+
+  test.each([
+    ['several texts', ['a', 'b']],
+    ['several lists of ids', [[1], [2]]],
+  ])('refuses %s as prompt by name', (_, prompt) => {
+    expect(completion({ prompt })).toMatchObject(problem('ERR_UNSUPPORTED', 'body.prompt'));
+  });
+
+  test.each([5, [], [1.5], [-1], [1, 'a'], [[]], {}])('a prompt %j is ERR_BAD_LINE', (prompt) => {
+    expect(completion({ prompt })).toMatchObject(problem('ERR_BAD_LINE', 'body.prompt'));
+  });
+
+  test('top_k -1 keeps all tokens', () => {
+    expect(requestOf(completion({ top_k: -1 })).params).toEqual({ topK: 0 });
+  });
+});
+
+describe('a chat line', () => {
+  test('becomes a request', () => {
+    expect(chat({ max_completion_tokens: 5, stop: 'x' })).toEqual({
+      kind: 'request',
+      customId: 'row',
+      endpoint: '/v1/chat/completions',
+      model: 'm',
+      request: { prompt: { messages }, params: { maxTokens: 5, stop: ['x'] } },
+    });
+  });
+
+  test('joins text parts and calls a developer system', () => {
+    const parts = [
+      { type: 'text', text: 'a' },
+      { type: 'text', text: 'b' },
+    ];
+    const given = [
+      { role: 'developer', content: 'Be brief.' },
+      { role: 'user', content: parts },
+    ];
+    expect(requestOf(chat({ messages: given })).prompt).toEqual({
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'a\nb' },
+      ],
+    });
+  });
+
+  test.each([
+    [{ logprobs: true }, { logprobs: 0 }],
+    [{ logprobs: true, top_logprobs: 4 }, { logprobs: 4 }],
+    [{ logprobs: false }, {}],
+    [{ max_tokens: 3 }, { maxTokens: 3 }],
+    [{ max_tokens: 3, max_completion_tokens: 3 }, { maxTokens: 3 }],
+  ])('%j means %j', (body, params) => {
+    expect(requestOf(chat(body)).params).toEqual(params);
+  });
+
+  test.each([
+    [{ top_logprobs: 4 }, 'body.top_logprobs'],
+    [{ logprobs: false, top_logprobs: 4 }, 'body.top_logprobs'],
+    [{ max_tokens: 3, max_completion_tokens: 4 }, 'body.max_completion_tokens'],
+    [{ messages: [] }, 'body.messages'],
+    [{ messages: 'Hi' }, 'body.messages'],
+    [{ messages: [{ role: 'user' }] }, 'body.messages[0].content'],
+    [{ messages: [{ role: 'user', content: 5 }] }, 'body.messages[0].content'],
+    [{ messages: [{ role: 'user', content: [] }] }, 'body.messages[0].content'],
+    [{ messages: [{ role: 'tool', content: 'x' }] }, 'body.messages[0].role'],
+    [{ messages: [{ role: 'user', content: 'x', mood: 1 }] }, 'body.messages[0].mood'],
+  ])('%j is ERR_BAD_LINE at its path', (body, path) => {
+    expect(chat(body)).toMatchObject(problem('ERR_BAD_LINE', path));
+  });
+
+  test.each([
+    [
+      [
+        { type: 'text', text: 'a' },
+        { type: 'image_url', image_url: { url: 'x' } },
+      ],
+      '[1].type',
+    ],
+    [[{ type: 'input_audio', input_audio: {} }], '[0].type'],
+    [[{ type: 'file', file: {} }], '[0].type'],
+  ])('parts %j are refused by name', (content, path) => {
+    const given = [{ role: 'user', content }];
+    expect(chat({ messages: given })).toMatchObject(
+      problem('ERR_UNSUPPORTED', `body.messages[0].content${path}`, 'not supported'),
+    );
+  });
+});
+
+describe('what is not supported', () => {
+  test.each([
+    ['tools', [{ type: 'function' }]],
+    ['tool_choice', 'auto'],
+    ['parallel_tool_calls', true],
+    ['functions', []],
+    ['function_call', 'auto'],
+    ['audio', { voice: 'x' }],
+    ['modalities', ['text', 'audio']],
+    ['prediction', { type: 'content' }],
+    ['reasoning_effort', 'low'],
+    ['verbosity', 'low'],
+    ['web_search_options', {}],
+    ['response_format', { type: 'json_object' }],
+    ['stream', true],
+    ['stream_options', { include_usage: true }],
+    ['store', true],
+    ['chat_template_kwargs', { enable_thinking: false }],
+  ])('chat: %s is refused by name', (field, value) => {
+    expect(chat({ [field]: value })).toMatchObject(
+      problem('ERR_UNSUPPORTED', `body.${field}`, 'supported'),
+    );
+  });
+
+  test.each([
+    ['echo', true],
+    ['best_of', 3],
+    ['suffix', 'x'],
+    ['stream', true],
+    ['stream_options', {}],
+    ['response_format', { type: 'json_schema' }],
+  ])('completions: %s is refused by name', (field, value) => {
+    expect(completion({ [field]: value })).toMatchObject(
+      problem('ERR_UNSUPPORTED', `body.${field}`, 'supported'),
+    );
+  });
+
+  test.each(['name', 'tool_calls', 'function_call', 'refusal', 'audio', 'tool_call_id'])(
+    'a message with %s is refused by name',
+    (field) => {
+      const given = [{ role: 'assistant', content: 'x', [field]: 'y' }];
+      expect(chat({ messages: given })).toMatchObject(
+        problem('ERR_UNSUPPORTED', `body.messages[0].${field}`),
+      );
+    },
+  );
+});
+
+describe('what has no effect is taken', () => {
+  test('the nulls of a message that a provider sent back', () => {
+    const given = [{ role: 'assistant', content: 'x', refusal: null, tool_calls: null }];
+    const { prompt } = requestOf(chat({ messages: given }));
+    expect(prompt).toEqual({ messages: [{ role: 'assistant', content: 'x' }] });
+  });
+
+  test.each([
+    { user: 'u', metadata: { a: 'b' }, service_tier: 'auto', store: false, stream: false },
+    { safety_identifier: 's', prompt_cache_key: 'k' },
+    { tool_choice: 'none', modalities: ['text'], response_format: { type: 'text' } },
+  ])('%j', (body) => {
+    expect(requestOf(chat(body)).params).toEqual({});
+  });
+
+  test('the neutral values of completions', () => {
+    expect(requestOf(completion({ echo: false, best_of: 1 })).params).toEqual({});
+  });
+});
+
+describe('a bad line', () => {
+  test.each(['{', 'hello', '{"custom_id": "row"', "{'a': 1}"])('%s is not JSON', (text) => {
+    expect(parseBatchLine(text)).toMatchObject({
+      kind: 'error',
+      customId: null,
+      error: { code: 'ERR_BAD_LINE', message: expect.stringContaining('not JSON') },
+    });
+  });
+
+  test.each(['null', '5', '"x"', '[]', '{}'])('%s is no request', (text) => {
+    expect(parseBatchLine(text)).toMatchObject({
+      kind: 'error',
+      customId: null,
+      error: { code: 'ERR_BAD_LINE' },
+    });
+  });
+
+  const body = { prompt: 'p' };
+  test.each([
+    [line('/v1/embeddings', body), ['url', '/v1/embeddings']],
+    [line('/v1/completions', body, { method: 'GET' }), ['method']],
+    [line('/v1/completions', body, { body: 'x' }), ['body']],
+    [line('/v1/completions', body, { extra: 1 }), ['extra', 'unknown field']],
+    [line('/v1/completions', { ...body, model: undefined }), ['body.model']],
+  ])('%# names what is wrong', (text, parts) => {
+    expect(parseBatchLine(text)).toMatchObject(problem('ERR_BAD_LINE', ...parts));
+  });
+
+  test('without a custom_id is an error', () => {
+    for (const custom_id of [undefined, null, '', 5]) {
+      const parsed = parseBatchLine(line('/v1/completions', body, { custom_id }));
+      expect(parsed).toMatchObject({
+        kind: 'error',
+        customId: null,
+        error: { code: 'ERR_BAD_LINE', message: expect.stringContaining('custom_id') },
+      });
+    }
+  });
+
+  test.each([
+    ['temperature', -1],
+    ['temperature', 'hot'],
+    ['top_p', 0],
+    ['top_p', 1.5],
+    ['top_k', 1.5],
+    ['min_p', 2],
+    ['presence_penalty', 3],
+    ['frequency_penalty', -3],
+    ['repetition_penalty', 0],
+    ['max_tokens', 0],
+    ['max_tokens', '5'],
+    ['min_tokens', -1],
+    ['seed', 1e300],
+    ['n', 0],
+    ['n', 129],
+    ['stop', ''],
+    ['stop', 5],
+    ['stop', Array.from({ length: 17 }, () => 'x')],
+    ['stop_token_ids', [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+    ['ignore_eos', 'yes'],
+    ['logit_bias', { x: 1 }],
+    ['logit_bias', { 5: 101 }],
+    ['logit_bias', Object.fromEntries(Array.from({ length: 513 }, (_, id) => [id, 1]))],
+    ['logprobs', 21],
+    ['logprobs', true],
+    ['max_completion_tokens', 5],
+    ['messages', messages],
+    ['frobnicate', 1],
+  ])('completions: a bad %s names the field (%#)', (field, value) => {
+    expect(completion({ [field]: value })).toMatchObject(problem('ERR_BAD_LINE', `body.${field}`));
+  });
+
+  test('a field named __proto__ is unknown like others', () => {
+    const text =
+      '{"custom_id":"row","method":"POST","url":"/v1/completions","body":{"model":"m","prompt":"p","__proto__":{}}}';
+    expect(parseBatchLine(text)).toMatchObject(problem('ERR_BAD_LINE', 'body.__proto__'));
+  });
+
+  test('a message stays short whatever the line holds', () => {
+    const long = 'x'.repeat(100_000);
+    for (const text of [
+      line(long, body),
+      line('/v1/completions', { ...body, [long]: 1 }),
+      JSON.stringify(long),
+      long,
+    ]) {
+      const parsed = parseBatchLine(text);
+      expect(parsed.kind === 'error' && parsed.error.message.length).toBeLessThan(700);
+    }
+  });
+});

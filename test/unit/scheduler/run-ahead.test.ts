@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { Cluster } from './cluster.js';
+
+function runAhead(limits: object = {}): Cluster {
+  return new Cluster({ devices: [limits], maxStepsInFlight: 2 });
+}
+
+describe('two steps in flight', () => {
+  it('submits the next decode step before the last token is known', () => {
+    const cluster = runAhead();
+    cluster.add({ key: 1 });
+    expect([cluster.submit(), cluster.submit(), cluster.submit()]).toEqual([true, true, false]);
+    expect(cluster.device(0).history.map((step) => step.numDecode)).toEqual([0, 1]);
+    cluster.deliver();
+    expect(cluster.submit()).toBe(true);
+    cluster.run();
+    cluster.checkUndisturbed();
+  });
+
+  it('decodes no step too many when the length ends a sequence', () => {
+    const cluster = runAhead();
+    cluster.add({ key: 1, params: { maxTokens: 4 } });
+    cluster.run();
+    expect(cluster.device(0).history.map((step) => step.numDecode)).toEqual([0, 1, 1, 1]);
+    cluster.checkUndisturbed();
+  });
+
+  it('drops the token that a stopped sequence drew in the step after', () => {
+    const cluster = runAhead();
+    const stopTokenIds = Array.from({ length: 12 }, (_, index) => 4 * index);
+    cluster.add(...[1, 2, 3, 4].map((key) => ({ key, params: { maxTokens: 30, stopTokenIds } })));
+    cluster.run();
+    cluster.checkUndisturbed();
+    const numTokens = [1, 2, 3, 4].reduce((sum, key) => sum + cluster.tokens(key).length, 0);
+    const { counters } = cluster.scheduler.lanes[0] ?? {};
+    expect(counters?.decodeTokens).toBeGreaterThan(numTokens - 4);
+    expect(cluster.scheduler.totals.completionTokens).toBe(numTokens);
+  });
+
+  it('gives slot and blocks of a sequence on to the step after its last one', () => {
+    const cluster = runAhead({ numSlots: 1 });
+    cluster.add({ key: 1, params: { maxTokens: 1 } }, { key: 2, params: { maxTokens: 1 } });
+    expect([cluster.submit(), cluster.submit()]).toEqual([true, true]);
+    expect(cluster.device(0).history.map((step) => step.numAdmitted)).toEqual([1, 1]);
+    cluster.run();
+    cluster.checkUndisturbed();
+  });
+
+  it('aborts a sequence whose last token is under way', () => {
+    const cluster = runAhead();
+    cluster.add({ key: 1, params: { maxTokens: 1 } });
+    cluster.submit();
+    cluster.scheduler.abort(1);
+    cluster.run();
+    expect(cluster.tokens(1)).toEqual([]);
+    expect(cluster.reason(1)).toBe('abort');
+  });
+
+  it('gives the tokens of one step in flight', () => {
+    const cluster = runAhead({ numBlocks: 16, maxModelLen: 40, maxBatchedTokens: 7 });
+    cluster.add(
+      ...Array.from({ length: 20 }, (_, key) => ({
+        key,
+        promptLength: 1 + ((key * 7) % 25),
+        params: { maxTokens: 1 + ((key * 5) % 15), stopTokenIds: [1, 2, 3] },
+      })),
+    );
+    cluster.run();
+    cluster.checkUndisturbed();
+  });
+});

@@ -1,0 +1,22 @@
+import { defineConfig } from 'vitest/config';
+
+// unit: pure TypeScript. native: the addon in this process. engine: whole engines, on dist/.
+// gpu: needs a CUDA device and says so where there is none.
+const project = (name: string, options: object = {}) => ({
+  extends: true as const,
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
+});
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    projects: [
+      project('unit'),
+      project('native'),
+      project('engine', { fileParallelism: false }),
+      project('gpu', { fileParallelism: false }),
+    ],
+  },
+});
