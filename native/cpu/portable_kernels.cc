@@ -102,7 +102,7 @@ struct Portable {
   }
   static float first_lane(Reg x) { return x[0]; }
 
-  static void prefetch(const uint16_t*, int64_t) {}
+  static void prefetch(const void*, int64_t) {}
 
  private:
   template <class T>

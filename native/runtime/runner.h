@@ -3,10 +3,12 @@
 //
 // Two threads touch a runner. The owner (a worker's JavaScript thread) parses, validates and
 // enqueues steps; the completion thread waits for each step's event and hands its result over.
-// What they share is the ring of StepRecords and one queue under a mutex.
+// What they share is the ring of step records, under one mutex.
 
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,10 +19,11 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "core/error.h"
 #include "model/config.h"
 #include "model/decoder.h"
 #include "model/weights.h"
+#include "runtime/slot_table.h"
+#include "runtime/step_arrays.h"
 #include "runtime/step_block.h"
 
 namespace permafrost::runtime {
@@ -39,7 +42,6 @@ struct ModelInfo {
   std::string architecture;
   int64_t weights_bytes = 0;
   int32_t vocab_size = 0;
-  int32_t max_model_len = 0;
 };
 
 struct Reserved {
@@ -73,49 +75,46 @@ class Runner {
 
   core::Backend& backend() { return *backend_; }
 
+  // Start-up, in this order.
   ModelInfo load_weights();
   Reserved reserve();
   double warmup(int32_t batch_size);  // milliseconds
   GraphInfo capture(int32_t batch_size);
-
-  // Called on the completion thread, once per submitted step, in order.
+  // on_outcome runs on the completion thread, once per submitted step, in order.
   using OnOutcome = std::function<void(StepOutcome)>;
   void start(OnOutcome on_outcome);
+
   // Enqueues a step and returns. Throws ERR_PROTOCOL when it contradicts the runner's state, and
-  // the backend's errors; the runner is unusable after either.
+  // the backend's errors; the runner is of no use after either.
   void submit(std::span<const int32_t> words);
   // Waits for what is in flight and gives everything back. Idempotent.
   void close();
 
   // For tests and tools, while nothing is in flight.
-  std::vector<float> prefill_logits(int32_t slot, int32_t position, std::span<const int32_t> tokens);
+  // Prefills tokens of a slot from `position` on: [tokens, vocab].
+  std::vector<float> prefill_logits(int32_t slot, int32_t position,
+                                    std::span<const int32_t> tokens);
+  // Feeds tokens[i] at slots[i]'s current length in one decode step: [slots, vocab].
   std::vector<float> decode_logits(std::span<const int32_t> slots, std::span<const int32_t> tokens,
                                    int32_t batch_size, bool eager);
 
  private:
-  struct StepRecord;   // one step in flight: pinned staging, events
-  struct DeviceArrays; // static device buffers that steps read and write
+  struct StepRecord;
 
-  enum class SlotPhase : uint8_t { kFree, kPrefilling, kDecoding };
-
-  void require_loaded(const char* what) const;
-  void make_arrays();
-  void make_records();
-  int32_t bucket_for(int32_t rows) const;
   core::SlotState slot_state() const;
-  core::Rows decode_rows(int32_t batch_size) const;
-  void enqueue_decode_step(int32_t batch_size);
-  void run_decode(int32_t batch_size, int32_t bucket);
-  void apply_membership(const Step& step);
-  void write_slot_changes(const Step& step, StepRecord& record);
-  void select_decode_slots(const Step& step);
-  void upload_decode_slots(StepRecord& record, int32_t bucket);
-  void enqueue_prefills(const Step& step, StepRecord& record);
-  void enqueue_prefill_rows(StepRecord& record, int32_t rows, int32_t segments, bool count);
-  void enqueue_sampled_heads(StepRecord& record, int32_t heads);
+  void size_kv_cache(Reserved& reserved);
+  void warm_up_prefill();
+  int32_t batch_size_for(int32_t rows) const;
+  void enqueue_decode_ops(int32_t batch_size);
+  void enqueue_decode(StepRecord& record);
+  void enqueue_slot_changes(StepRecord& record, const SlotChanges& changes);
+  void upload_decode_rows(StepRecord& record, std::span<const int32_t> slots, int32_t batch_size);
+  void enqueue_prefills(StepRecord& record);
+  void enqueue_prefill_rows(StepRecord& record, int32_t rows, int32_t segments);
+  void upload(const StepRecord& record, int64_t offset, int64_t words);
+  void download(const StepRecord& record, int64_t offset, int64_t words);
   void download_outputs(StepRecord& record);
   StepRecord& claim_record();
-  void return_record(StepRecord& record);
   void complete_steps();
   StepOutcome outcome_of(StepRecord& record);
 
@@ -124,31 +123,29 @@ class Runner {
   model::ModelConfig config_;
   std::unique_ptr<model::Weights> weights_;
   std::unique_ptr<model::Decoder> decoder_;
-  int32_t max_model_len_ = 0;
   StepLimits limits_;
+  int32_t max_model_len_ = 0;
 
   core::Buffer slot_words_;
   core::SlotLayout slot_layout_;
   core::Buffer k_cache_;
   core::Buffer v_cache_;
   core::KvCache kv_;
-  std::unique_ptr<DeviceArrays> arrays_;
+  StepLayout layout_;
+  std::unique_ptr<StepArrays> arrays_;
   std::map<int32_t, std::unique_ptr<core::Graph>> graphs_;  // by batch size
-
-  // The owner's view of the slots.
-  std::vector<SlotPhase> phases_;         // [num_slots]
-  std::vector<uint8_t> penalised_;        // [num_slots] token counts are kept
-  std::vector<int32_t> num_logprobs_;     // [num_slots] -1 = none
-  std::vector<int32_t> decode_slots_;     // rows of this step's decode, ascending
-  std::vector<int32_t> uploaded_slots_;   // what the device's row array holds, padding included
-  Step step_;
+  const void* decode_logits_ = nullptr;                     // [rows, vocab] f32 of the last decode
+  std::unique_ptr<SlotTable> slots_;
+  std::vector<int32_t> uploaded_rows_;  // what row_slots holds on the device, padding included
+  Step step_;                           // parsed in place, so that its vectors keep their memory
 
   std::vector<std::unique_ptr<StepRecord>> records_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<StepRecord*> idle_records_;
-  std::vector<StepRecord*> in_flight_;  // oldest first
+  std::deque<StepRecord*> in_flight_;  // oldest first
   bool closing_ = false;
+  StepRecord* previous_ = nullptr;  // completed last; its end marks where idle time begins
   OnOutcome on_outcome_;
   std::thread completion_;
 };

@@ -82,6 +82,24 @@ export type WorkerMessage =
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
   | { readonly kind: 'closed' };
 
+/** A device that the addon can drive. */
+export interface DeviceInfo {
+  /** `cpu:N` or `cuda:N`. */
+  readonly device: string;
+  readonly kind: 'cpu' | 'cuda';
+  readonly name: string;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+}
+
+/** What a worker answers to the question for devices. */
+export interface DeviceListing {
+  readonly devices: readonly DeviceInfo[];
+  /** Whether the addon was built with CUDA. */
+  readonly cudaBuilt: boolean;
+  /** What is missing for CUDA, and what to install; empty when nothing is. */
+  readonly cudaProblem: string;
+}
 
 /** For the end of a switch over a union: reached only by a bug. */
 export function assertNever(value: never, what: string): never {

@@ -6,8 +6,13 @@
 
 import type { MessagePort } from 'node:worker_threads';
 import { decodeMessage, encodeMessage } from '../protocol/codec.js';
-import { PermafrostError } from '../protocol/errors.js';
-import { assertNever, type WorkerMessage, type WorkerRequest } from '../protocol/messages.js';
+import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import {
+  assertNever,
+  type DeviceListing,
+  type WorkerMessage,
+  type WorkerRequest,
+} from '../protocol/messages.js';
 import type { RunnerConfig } from '../protocol/options.js';
 import { PhaseClock } from '../protocol/phase-clock.js';
 import { loadNativeAddon } from './native-addon.js';
@@ -19,6 +24,18 @@ export interface WorkerTask {
   /** When the scheduler asked for this worker, on the machine's monotonic clock. */
   readonly requestedAtMs: number;
   readonly port: MessagePort;
+}
+
+/**
+ * The devices the addon sees: a short task that a thread may run before its long one. Errors are
+ * plain data, since a thrown one would lose its code on the way.
+ */
+export function listDevices(): DeviceListing | { readonly error: ErrorRecord } {
+  try {
+    return loadNativeAddon().listDevices();
+  } catch (error) {
+    return { error: PermafrostError.toRecord(error) };
+  }
 }
 
 /** Errors after which the device can take no further step. */

@@ -1,23 +1,7 @@
 /** The native addon, typed. Its exports are defined in native/addon. */
 
 import type { PermafrostError } from '../protocol/errors.js';
-
-/** A device the addon can drive, or why it can't. */
-export interface NativeDevice {
-  readonly device: string;
-  readonly kind: 'cpu' | 'cuda';
-  readonly name: string;
-  readonly totalBytes: number;
-  readonly freeBytes: number;
-}
-
-export interface NativeDevices {
-  readonly devices: readonly NativeDevice[];
-  /** Whether the addon was built with CUDA. */
-  readonly cudaBuilt: boolean;
-  /** What is missing for CUDA, and what to install; empty when nothing is. */
-  readonly cudaProblem: string;
-}
+import type { DeviceListing } from '../protocol/messages.js';
 
 /** Opens a device. All sizes are per device. */
 export interface NativeRunnerOptions {
@@ -41,13 +25,14 @@ export interface NativeModelInfo {
   readonly architecture: string;
   readonly weightsBytes: number;
   readonly vocabSize: number;
-  readonly maxModelLen: number;
 }
 
 export interface NativeReserved {
   readonly numBlocks: number;
   readonly kvCacheBytes: number;
   readonly freeBytes: number;
+  /** At most what one sequence can hold in the whole cache. */
+  readonly maxModelLen: number;
 }
 
 export interface NativeGraph {
@@ -100,7 +85,7 @@ export interface NativeRunner {
 }
 
 export interface NativeAddon {
-  listDevices(): NativeDevices;
+  listDevices(): DeviceListing;
   readonly Runner: new (options: NativeRunnerOptions) => NativeRunner;
   /** What all devices of this process hold: zero after every runner is closed. */
   liveAllocations(): { readonly allocations: number; readonly bytes: number };

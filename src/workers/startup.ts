@@ -96,7 +96,7 @@ export async function startDevice(
         numBlocks: reserved.numBlocks,
         blockSize: config.blockSize,
         maxBatchedTokens: config.maxBatchedTokens,
-        maxModelLen: model.maxModelLen,
+        maxModelLen: reserved.maxModelLen,
         vocabSize: model.vocabSize,
       },
     };

@@ -31,16 +31,18 @@ struct Attention {
     const int64_t first = task.queries[0].first;
     const int64_t last = task.queries[task.num_queries - 1].last;
     int64_t low = 0;  // queries before it are done
-    for (int64_t start = first / kScoreBlock * kScoreBlock; start <= last; start += kScoreBlock) {
-      while (task.queries[low].last < start) ++low;
+    Block block(task, first / kScoreBlock * kScoreBlock, first, last);
+    while (true) {
+      while (task.queries[low].last < block.start) ++low;
       int64_t high = task.num_queries;  // queries from here on begin later
-      while (task.queries[high - 1].first >= start + kScoreBlock) --high;
+      while (task.queries[high - 1].first >= block.start + kScoreBlock) --high;
 
-      Block block(task, start, first > start ? first - start : 0,
-                  last - start < kScoreBlock ? last - start : kScoreBlock - 1);
-      score(state, block, low, high);
+      const Block next(task, block.start + kScoreBlock, first, last);
+      score(state, block, next, low, high);
       for (int64_t q = low; q < high; ++q) soften(state, block, q);
       sum_values(state, block, low, high);
+      if (next.begin > next.end) break;
+      block = next;
     }
     for (int64_t q = 0; q < task.num_queries; ++q) state.finish(q);
   }
@@ -81,7 +83,8 @@ struct Attention {
     }
   };
 
-  // Where the keys and values of offsets [begin, end] from position `start` are.
+  // Where the keys and values of positions [first, last] are, as far as they lie in the block that
+  // starts at `at`: offsets [begin, end], none if begin > end.
   struct Block {
     int64_t start;
     int64_t begin;
@@ -89,8 +92,11 @@ struct Attention {
     const float* keys[kScoreBlock];
     const float* values[kScoreBlock];
 
-    Block(const AttentionTask& task, int64_t at, int64_t from, int64_t to)
-        : start(at), begin(from), end(to) {
+    Block(const AttentionTask& task, int64_t at, int64_t first, int64_t last)
+        : start(at),
+          begin(first > at ? first - at : 0),
+          end(last - at < kScoreBlock ? last - at : kScoreBlock - 1) {
+      if (begin > end) return;
       int64_t column = (start + begin) / task.block_size;
       int64_t inside = (start + begin) % task.block_size;
       for (int64_t i = begin; i <= end; ++i) {
@@ -107,13 +113,24 @@ struct Attention {
     const float* key(int64_t i) const { return keys[i < begin ? begin : i > end ? end : i]; }
   };
 
-  static void score(State& state, const Block& block, int64_t low, int64_t high) {
+  // Meanwhile what is needed next is on its way from memory: this block's values, then the keys of
+  // the next block.
+  static void score(State& state, const Block& block, const Block& next, int64_t low,
+                    int64_t high) {
     for (int64_t i = block.begin / 4 * 4; i <= block.end; i += 4) {
+      for (int64_t j = i; j < i + 4; ++j) {
+        if (j >= block.begin && j <= block.end) prefetch(block.values[j], state.task.head_dim);
+        if (j >= next.begin && j <= next.end) prefetch(next.keys[j], state.task.head_dim);
+      }
       const float* keys[4] = {block.key(i), block.key(i + 1), block.key(i + 2), block.key(i + 3)};
       int64_t q = low;
       for (; q + 2 <= high; q += 2) score_tile<2>(state, keys, q, i);
       if (q < high) score_tile<1>(state, keys, q, i);
     }
+  }
+
+  static void prefetch(const float* row, int64_t dim) {
+    for (int64_t i = 0; i < dim; i += 16) V::prefetch(row + i, 0);
   }
 
   // Scores of Q queries with 4 positions.

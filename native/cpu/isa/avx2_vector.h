@@ -102,10 +102,9 @@ struct Avx2 {
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
   }
 
-  // Of the element `ahead` of p, which may lie outside the array.
-  static void prefetch(const uint16_t* p, int64_t ahead) {
-    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + 2 * ahead),
-                 _MM_HINT_T0);
+  // Of the byte `ahead` of p, which may lie outside the array.
+  static void prefetch(const void* p, int64_t ahead) {
+    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + ahead), _MM_HINT_T0);
   }
 
  private:

@@ -98,10 +98,9 @@ struct Avx512 {
   }
   static float first_lane(Reg x) { return _mm512_cvtss_f32(x); }
 
-  // Of the element `ahead` of p, which may lie outside the array.
-  static void prefetch(const uint16_t* p, int64_t ahead) {
-    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + 2 * ahead),
-                 _MM_HINT_T0);
+  // Of the byte `ahead` of p, which may lie outside the array.
+  static void prefetch(const void* p, int64_t ahead) {
+    _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + ahead), _MM_HINT_T0);
   }
 
  private:

@@ -30,8 +30,10 @@ struct Gemm {
   using Reg = typename V::Reg;
   static constexpr int kLanes = V::kLanes;
   static constexpr int64_t kStep = 2 * kLanes;  // elements of k per step
-  // Steps of one block of k: the activations of a tile's block stay in the L1 cache.
+  // Steps of one block of k: the activations of a tile's block stay in the L1 cache. A single tile,
+  // which waits for memory more than it computes, gains from longer runs of a weight row.
   static constexpr int64_t kBlockSteps = 512 / kStep;
+  static constexpr int64_t kSingleTileBlockSteps = 1024 / kStep;
   // Up to this many rows all of k is one block: their activations fit in the L1 cache.
   static constexpr int64_t kUnblockedRows = 2;
   static constexpr int64_t kMaxTileOutputs = 8;
@@ -65,7 +67,9 @@ struct Gemm {
     const int64_t rest = task.k - full * kStep;
     const bool unblocked = task.rows <= kUnblockedRows;
     const int64_t tiles = gemm_tiles(task.rows);
-    const int64_t block = unblocked && full > 0 ? full : kBlockSteps;
+    const int64_t block = unblocked && full > 0 ? full
+                          : tiles == 1          ? kSingleTileBlockSteps
+                                                : kBlockSteps;
 
     for (int64_t first = 0; first < full; first += block) {
       const int64_t steps = full - first < block ? full - first : block;
@@ -182,11 +186,13 @@ struct Gemm {
 
   template <int R>
   static void choose(const Pass& pass) {
-    return pass.outputs > 1 ? tile<R, outputs_per_tile(R)>(pass) : tile<R, 1>(pass);
+    if (pass.outputs == 1) return tile<R, 1, false>(pass);
+    if (pass.ahead != 0) return tile<R, outputs_per_tile(R), true>(pass);
+    return tile<R, outputs_per_tile(R), false>(pass);
   }
 
   // The loops over R and N are unrolled early: only then does GCC keep `sums` in registers.
-  template <int R, int N>
+  template <int R, int N, bool kPrefetch>
   [[gnu::noinline]] static void tile(const Pass& pass) {
     Reg sums[R][N];
 #pragma GCC unroll 8
@@ -199,13 +205,15 @@ struct Gemm {
     const float* x = pass.x;
     const uint16_t* weight = pass.weight;
     const int64_t stride = pass.weight_stride;
-    const int64_t ahead = pass.ahead;
+    const int64_t ahead = pass.ahead * static_cast<int64_t>(sizeof(uint16_t));
     for (int64_t step = 0; step < pass.steps; ++step) {
       Reg w[N];
 #pragma GCC unroll 8
       for (int j = 0; j < N; ++j) w[j] = V::load_even(weight + j * stride);
+      if (kPrefetch) {
 #pragma GCC unroll 8
-      for (int j = 0; j < N; ++j) V::prefetch(weight + j * stride, ahead);
+        for (int j = 0; j < N; ++j) V::prefetch(weight + j * stride, ahead);
+      }
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         const Reg even = V::load(x + r * kStep);

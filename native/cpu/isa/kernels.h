@@ -19,7 +19,7 @@ namespace permafrost::cpu::isa {
 constexpr int kGemmRows = 48;
 constexpr int kGemmTileRows = 6;
 // Outputs of one panel: its weights stay in the L2 cache while all row tiles pass over them.
-constexpr int kGemmPanel = 48;
+constexpr int kGemmPanel = 24;
 // Most lanes of any vector type.
 constexpr int kMaxLanes = 16;
 // Floats of scratch that gemm() needs per thread for sums in progress.

@@ -1,0 +1,60 @@
+/** Which devices an engine runs on. Pure: the listing is made elsewhere. */
+
+import { PermafrostError } from '../protocol/errors.js';
+import type { DeviceListing } from '../protocol/messages.js';
+
+/** `cpu:0` to `cpu:63` always exist: each is a share of the machine's cores. */
+const NUM_CPU_DEVICES = 64;
+
+export interface ResolvedDevices {
+  /** At least one. */
+  readonly devices: readonly string[];
+  /** What the user should know about the choice; null = nothing. */
+  readonly warning: string | null;
+}
+
+/** Whether the addon has to be asked before devices can be resolved: it may start a CUDA driver. */
+export function needsListing(wanted: 'auto' | readonly string[]): boolean {
+  return wanted === 'auto' || wanted.some((device) => !isCpuDevice(device));
+}
+
+/**
+ * The devices that were asked for; 'auto' takes every CUDA device, and the CPU where there is none.
+ * @param listing What the addon sees; null when {@link needsListing} says it need not be asked.
+ * @throws ERR_NO_DEVICE when a named device does not exist.
+ */
+export function resolveDevices(
+  wanted: 'auto' | readonly string[],
+  listing: DeviceListing | null,
+): ResolvedDevices {
+  const cudaDevices = (listing?.devices ?? [])
+    .filter(({ kind }) => kind === 'cuda')
+    .map(({ device }) => device);
+  const cudaProblem = describeCudaProblem(listing);
+  if (wanted === 'auto') {
+    if (cudaDevices.length > 0) return { devices: cudaDevices, warning: null };
+    return { devices: ['cpu:0'], warning: `no CUDA device, running on cpu:0: ${cudaProblem}` };
+  }
+  for (const device of wanted) {
+    if (isCpuDevice(device) || cudaDevices.includes(device)) continue;
+    const available = [...cudaDevices, `cpu:0 to cpu:${NUM_CPU_DEVICES - 1}`].join(', ');
+    const reason = cudaDevices.length === 0 ? ` (${cudaProblem})` : '';
+    throw new PermafrostError(
+      'ERR_NO_DEVICE',
+      `there is no device '${device}'; available: ${available}${reason}`,
+    );
+  }
+  return { devices: wanted, warning: null };
+}
+
+function isCpuDevice(device: string): boolean {
+  const match = /^cpu:(\d+)$/.exec(device);
+  return match !== null && Number(match[1]) < NUM_CPU_DEVICES;
+}
+
+function describeCudaProblem(listing: DeviceListing | null): string {
+  if (listing?.cudaProblem) return listing.cudaProblem;
+  return listing?.cudaBuilt === false
+    ? 'the native addon was built without CUDA'
+    : 'the driver lists none';
+}
