@@ -24,13 +24,15 @@
       "target_name": "cpu_avx2",
       "type": "static_library",
       "sources": ["native/cpu/isa/avx2.cc"],
-      "cflags_cc": ["-mavx2", "-mfma", "-mf16c"]
+      "conditions": [["target_arch=='x64'", {"cflags_cc": ["-mavx2", "-mfma", "-mf16c"]}]]
     },
     {
       "target_name": "cpu_avx512",
       "type": "static_library",
       "sources": ["native/cpu/isa/avx512.cc"],
-      "cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]
+      "conditions": [
+        ["target_arch=='x64'", {"cflags_cc": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mfma"]}]
+      ]
     },
     {
       "target_name": "permafrost",

@@ -224,7 +224,13 @@ void Runner::submit(std::span<const int32_t> words) {
   parse_step(words, limits_, step_);
   StepRecord& record = claim_record();
   SlotChanges changes(record.staging.at(layout_.pairs), layout_.max_pairs);
-  slots_->apply(step_, changes);
+  try {
+    slots_->apply(step_, changes);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    idle_records_.push_back(&record);
+    throw;
+  }
 
   record.step_id = step_.id;
   record.slots.clear();

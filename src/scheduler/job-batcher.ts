@@ -7,6 +7,8 @@ export interface JobBatcherOptions<Row, Result> {
   /** Runs one job; gives the results in the order of its rows. */
   readonly run: (rows: readonly Row[]) => Promise<readonly RowResult<Result>[]>;
   readonly maxRowsPerJob: number;
+  /** Asked when a row's job begins; rows that nobody wants any more get no result. Default: all. */
+  readonly isWanted?: (row: Row) => boolean;
 }
 
 interface Waiting<Row, Result> {
@@ -40,8 +42,11 @@ export class JobBatcher<Row, Result> {
   }
 
   async #runJobs(): Promise<void> {
+    const { maxRowsPerJob, isWanted = () => true } = this.#options;
     while (this.#waiting.length > 0) {
-      const job = this.#waiting.splice(0, this.#options.maxRowsPerJob);
+      const taken = this.#waiting.splice(0, maxRowsPerJob);
+      const job = taken.filter(({ row }) => isWanted(row));
+      if (job.length === 0) continue;
       const results = await this.#run(job.map(({ row }) => row));
       for (const [index, { onResult }] of job.entries()) {
         onResult(results[index] ?? { error: NO_RESULT });

@@ -15,8 +15,8 @@ import {
 } from '../protocol/messages.js';
 import type { RunnerConfig } from '../protocol/options.js';
 import { PhaseClock } from '../protocol/phase-clock.js';
-import { loadNativeAddon } from './native-addon.js';
 import type { NativeRunner } from './native.js';
+import { loadNativeAddon } from './native-addon.js';
 import { startDevice } from './startup.js';
 
 export interface WorkerTask {
@@ -43,7 +43,11 @@ function isFatal(error: PermafrostError): boolean {
   return error.code !== 'ERR_DEVICE' && error.code !== 'ERR_OUT_OF_MEMORY';
 }
 
-export default async function runWorker({ config, requestedAtMs, port }: WorkerTask): Promise<void> {
+export default async function runWorker({
+  config,
+  requestedAtMs,
+  port,
+}: WorkerTask): Promise<void> {
   const post = (message: WorkerMessage): void => {
     const bytes = encodeMessage(message);
     port.postMessage(bytes, [bytes.buffer as ArrayBuffer]);

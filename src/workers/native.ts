@@ -90,7 +90,10 @@ export interface NativeAddon {
   /** What all devices of this process hold: zero after every runner is closed. */
   liveAllocations(): { readonly allocations: number; readonly bytes: number };
   /** A piece of device memory, for tests of the guard. */
-  readonly DeviceBuffer: new (device: string, bytes: number) => NativeDeviceBuffer;
+  readonly DeviceBuffer: new (
+    device: string,
+    bytes: number,
+  ) => NativeDeviceBuffer;
 }
 
 /** Its memory goes back when `release` is called or when it is collected, whichever is first. */

@@ -18,7 +18,8 @@ const MAY_INCLUDE = {
 const BACKEND_HEADERS = ['cpu/cpu_backend.h', 'cuda/cuda_backend.h'];
 
 const NAPI = /^(napi|node|v8|uv|js_native_api)([-_].*)?\.h$/;
-const CUDA = /^(cuda|cublas|cufft|curand|nccl|nvrtc|nvtx|nvml)\w*\.(h|hpp|cuh)$|^(cuda|cub|thrust)\//;
+const CUDA =
+  /^(cuda|cublas|cufft|curand|nccl|nvrtc|nvtx|nvml)\w*\.(h|hpp|cuh)$|^(cuda|cub|thrust)\//;
 const INCLUDE = /^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]/gm;
 
 const folderOf = (path) => path.split('/')[0];

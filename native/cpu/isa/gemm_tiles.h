@@ -30,10 +30,8 @@ struct Gemm {
   using Reg = typename V::Reg;
   static constexpr int kLanes = V::kLanes;
   static constexpr int64_t kStep = 2 * kLanes;  // elements of k per step
-  // Steps of one block of k: the activations of a tile's block stay in the L1 cache. A single tile,
-  // which waits for memory more than it computes, gains from longer runs of a weight row.
-  static constexpr int64_t kBlockSteps = 512 / kStep;
-  static constexpr int64_t kSingleTileBlockSteps = 1024 / kStep;
+  // Steps of one block of k: the activations of a tile's block stay in the L1 cache.
+  static constexpr int64_t kBlockSteps = 1024 / kStep;
   // Up to this many rows all of k is one block: their activations fit in the L1 cache.
   static constexpr int64_t kUnblockedRows = 2;
   static constexpr int64_t kMaxTileOutputs = 8;
@@ -67,9 +65,7 @@ struct Gemm {
     const int64_t rest = task.k - full * kStep;
     const bool unblocked = task.rows <= kUnblockedRows;
     const int64_t tiles = gemm_tiles(task.rows);
-    const int64_t block = unblocked && full > 0 ? full
-                          : tiles == 1          ? kSingleTileBlockSteps
-                                                : kBlockSteps;
+    const int64_t block = unblocked && full > 0 ? full : kBlockSteps;
 
     for (int64_t first = 0; first < full; first += block) {
       const int64_t steps = full - first < block ? full - first : block;

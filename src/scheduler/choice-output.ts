@@ -1,0 +1,90 @@
+import type { ChunkRecord } from '../protocol/messages.js';
+import type { Choice } from '../protocol/requests.js';
+import type { DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
+import { logprobsOf } from './logprob-log.js';
+import type { Sequence } from './sequence.js';
+
+type GivenRow = { readonly state: DetokenizerState; readonly text: string };
+
+/** The text of one choice, on its way from ids. */
+export class ChoiceOutput {
+  readonly sequence: Sequence;
+  text = '';
+  /** In a text job, or waiting for one. */
+  isQueued = false;
+  /** Its text is complete. */
+  isDone = false;
+  /** A stop string ended it, so its last token belongs to the text. */
+  hasStopHit = false;
+  readonly #stop: readonly string[];
+  #state: DetokenizerState | null = null;
+  #numDetokenized = 0;
+  #numReported = 0;
+  /** The row under way is the last one. */
+  #isLastRow = false;
+
+  constructor(sequence: Sequence, stop: readonly string[]) {
+    this.sequence = sequence;
+    this.#stop = stop;
+  }
+
+  /** The number of tokens that make up the text: without the id that ended it. */
+  get numTextTokens(): number {
+    const { finishReason, generated } = this.sequence;
+    const endsWithId = finishReason === 'stop' && !this.hasStopHit;
+    return endsWithId ? generated.length - 1 : generated.length;
+  }
+
+  /** Whether there is something for the detokenizer. */
+  get hasNews(): boolean {
+    if (this.isDone) return false;
+    return this.sequence.finishReason !== null || this.numTextTokens > this.#numDetokenized;
+  }
+
+  /** What came since the last row. */
+  takeRow(): DetokenizeRow {
+    const end = this.numTextTokens;
+    // A copy: what is posted to a thread travels with all of its buffer.
+    const tokenIds = this.sequence.generated.view(this.#numDetokenized, end).slice();
+    this.#numDetokenized = end;
+    this.#isLastRow = this.sequence.finishReason !== null;
+    return { state: this.#state, tokenIds, isLast: this.#isLastRow, stop: this.#stop };
+  }
+
+  /** Takes in the result of the row that was taken last. */
+  giveRow({ state, text }: GivenRow): void {
+    this.#state = state;
+    this.text += text;
+    if (this.#isLastRow) this.isDone = true;
+  }
+
+  /** All ids of the text at once. */
+  textIds(): Int32Array {
+    return this.sequence.generated.view(0, this.numTextTokens).slice();
+  }
+
+  /** What a stream gets to hear after a row that added `text`; null when there is nothing new. */
+  takeChunk(text: string): ChunkRecord | null {
+    const { generated, request, choice, finishReason } = this.sequence;
+    const end = this.isDone ? generated.length : this.#numDetokenized;
+    const tokenIds = Array.from(generated.view(this.#numReported, end));
+    this.#numReported = Math.max(this.#numReported, end);
+    if (this.isDone && finishReason !== null) {
+      return { key: request.key, choice, text, tokenIds, finishReason };
+    }
+    if (text === '' && tokenIds.length === 0) return null;
+    return { key: request.key, choice, text, tokenIds };
+  }
+
+  /** The choice as the host gets it. */
+  toChoice(): Choice {
+    const { sequence, text } = this;
+    const logprobs = logprobsOf(sequence);
+    return {
+      text,
+      tokenIds: Array.from(sequence.generated.view()),
+      finishReason: sequence.finishReason ?? 'abort',
+      ...(logprobs === undefined ? {} : { logprobs }),
+    };
+  }
+}

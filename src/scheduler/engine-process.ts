@@ -1,0 +1,178 @@
+/** The scheduler process's life: start, running, close; or an error that ends it. */
+
+import { PermafrostError } from '../protocol/errors.js';
+import {
+  assertNever,
+  type HostMessage,
+  type SchedulerMessage,
+  type WorkerMessage,
+} from '../protocol/messages.js';
+import type { EngineConfig } from '../protocol/options.js';
+import { PhaseClock } from '../protocol/phase-clock.js';
+import type { DevicePool, DeviceWorker } from './device-worker.js';
+import { startEngine } from './engine-startup.js';
+import { RunningEngine } from './running-engine.js';
+import type { TextPool } from './text-pool.js';
+
+/** How long closing waits for workers and for texts that are being decoded. */
+const CLOSE_TIMEOUT_MS = 2000;
+/** How long it then waits for the threads to end: those in a native call can't. */
+const DESTROY_TIMEOUT_MS = 500;
+
+export interface EngineProcessOptions {
+  readonly send: (message: SchedulerMessage) => void;
+  /** Sends what was sent and ends the process. */
+  readonly exit: () => void;
+  /** @param numDevices How many workers there will be; null = not known yet. */
+  readonly createDevicePool: (numDevices: number | null) => DevicePool;
+  readonly createTextPool: (model: string) => TextPool;
+  /** Cores this process may use. */
+  readonly numCores: number;
+  /** The machine's monotonic clock. */
+  readonly now: () => number;
+}
+
+type State =
+  | { readonly kind: 'new' }
+  | { readonly kind: 'starting' }
+  | { readonly kind: 'running'; readonly engine: RunningEngine }
+  | { readonly kind: 'ended' };
+
+export class EngineProcess {
+  readonly #options: EngineProcessOptions;
+  #state: State = { kind: 'new' };
+  #pools: readonly { destroy(): Promise<void> }[] = [];
+  #isClosing = false;
+
+  constructor(options: EngineProcessOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a message of the host. Never throws: what goes wrong here ends the process. */
+  takeHostMessage(message: HostMessage): void {
+    try {
+      this.#takeHostMessage(message);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** Tells the host why this process can't go on, and ends it. */
+  fail(error: unknown): void {
+    if (this.#state.kind === 'ended') return;
+    if (this.#state.kind === 'running') this.#state.engine.flush();
+    this.#state = { kind: 'ended' };
+    this.#options.send({ kind: 'failed', error: PermafrostError.toRecord(error) });
+    this.#options.exit();
+  }
+
+  #takeHostMessage(message: HostMessage): void {
+    switch (message.kind) {
+      case 'start':
+        if (this.#state.kind !== 'new') throw unexpected(message);
+        this.#state = { kind: 'starting' };
+        this.#start(message.config, message.requestedAtMs).catch((error) => this.fail(error));
+        return;
+      case 'submit':
+        this.#running(message).submit(message.requests);
+        return;
+      case 'abort':
+        this.#running(message).abort(message.keys);
+        return;
+      case 'metrics': {
+        const snapshot = this.#running(message).metrics();
+        this.#options.send({ kind: 'metrics', queryId: message.queryId, snapshot });
+        return;
+      }
+      case 'close':
+        this.#close().catch((error) => this.fail(error));
+        return;
+      default:
+        assertNever(message, 'host message');
+    }
+  }
+
+  async #start(config: EngineConfig, requestedAtMs: number): Promise<void> {
+    const { createDevicePool, createTextPool, numCores, now, send } = this.#options;
+    const clock = new PhaseClock(requestedAtMs, now);
+    clock.end('process');
+    const devicePool = createDevicePool(config.devices === 'auto' ? null : config.devices.length);
+    const textPool = createTextPool(config.model);
+    this.#pools = [devicePool, textPool];
+    const { devices, text, report } = await startEngine({
+      config,
+      clock,
+      numCores,
+      devicePool,
+      textPool,
+      send: (message) => {
+        if (this.#state.kind === 'starting') send(message);
+      },
+      onWorker: (worker, message) => this.#takeWorkerMessage(worker, message),
+    });
+    // It was closed, or a device was lost while others were still starting.
+    if (this.#state.kind !== 'starting') return;
+    const engine = new RunningEngine({
+      devices,
+      text,
+      textTasks: textPool,
+      send,
+      now,
+      requestedAtMs,
+    });
+    this.#state = { kind: 'running', engine };
+    send({ kind: 'ready', report });
+  }
+
+  #takeWorkerMessage(worker: DeviceWorker, message: WorkerMessage): void {
+    if (this.#state.kind === 'ended') return;
+    try {
+      if (this.#state.kind === 'running') this.#state.engine.takeWorkerMessage(worker, message);
+      else if (message.kind === 'failed') throw PermafrostError.fromRecord(message.error);
+      else throw new PermafrostError('ERR_PROTOCOL', `'${message.kind}' came before any request`);
+    } catch (error) {
+      this.#loseDevice(worker.device, error);
+    }
+  }
+
+  /** A lost device can't be cured inside a process; the host starts another one. */
+  #loseDevice(device: string, cause: unknown): void {
+    const { code, message: reason } = PermafrostError.toRecord(cause);
+    const message = `${device} is lost: ${reason} (${code})`;
+    this.#options.send({ kind: 'device', event: { kind: 'lost', device, message } });
+    this.fail(new PermafrostError('ERR_DEVICE_LOST', message, { cause }));
+  }
+
+  async #close(): Promise<void> {
+    if (this.#isClosing || this.#state.kind === 'ended') return;
+    this.#isClosing = true;
+    if (this.#state.kind === 'running') {
+      const { engine } = this.#state;
+      await withTimeout(engine.close(), CLOSE_TIMEOUT_MS);
+      engine.flush();
+    }
+    this.#state = { kind: 'ended' };
+    await withTimeout(Promise.all(this.#pools.map((pool) => pool.destroy())), DESTROY_TIMEOUT_MS);
+    this.#options.send({ kind: 'closed' });
+    this.#options.exit();
+  }
+
+  #running(message: HostMessage): RunningEngine {
+    if (this.#state.kind !== 'running') throw unexpected(message);
+    return this.#state.engine;
+  }
+}
+
+function unexpected({ kind }: HostMessage): PermafrostError {
+  return new PermafrostError('ERR_PROTOCOL', `the host's '${kind}' came at the wrong time`);
+}
+
+/** Waits for `work`, but not longer than this. */
+async function withTimeout(work: Promise<unknown>, timeoutMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, timeoutMs);
+  });
+  await Promise.race([work, timeout]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,43 @@
+/**
+ * Entry of the scheduler process: `node dist/scheduler/main.js`, with a socket to the host as file
+ * descriptor 3. It lives as long as that socket.
+ */
+
+import { Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { monotonicMs } from '../protocol/phase-clock.js';
+import { EngineProcess } from './engine-process.js';
+import { HostConnection } from './host-connection.js';
+import { ThreadDevicePool } from './pools/device-pool.js';
+import { ThreadTextPool } from './pools/text-pool.js';
+
+const HOST_FD = 3;
+/** How long a host that does not read is given for the last messages. */
+const FLUSH_TIMEOUT_MS = 1000;
+
+/** At once: `process.exit` would wait for native calls in threads. */
+function kill(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+const numCores = availableParallelism();
+const engine = new EngineProcess({
+  send: (message) => connection.send(message),
+  exit: () => {
+    setTimeout(kill, FLUSH_TIMEOUT_MS);
+    void connection.end().then(kill);
+  },
+  createDevicePool: (numDevices) => new ThreadDevicePool(numDevices),
+  createTextPool: (model) => new ThreadTextPool(model, numCores),
+  numCores,
+  now: monotonicMs,
+});
+const connection = new HostConnection(new Socket({ fd: HOST_FD, readable: true, writable: true }), {
+  onMessage: (message) => engine.takeHostMessage(message),
+  onGone: kill,
+});
+
+// A terminal's Ctrl-C is the host's to answer.
+process.on('SIGINT', () => {});
+process.on('uncaughtException', (error) => engine.fail(error));
+process.on('unhandledRejection', (error) => engine.fail(error));

@@ -1,0 +1,144 @@
+/** From a submitted request to one that the scheduler has: checks, defaults, tokens. */
+
+import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import type { SubmittedRequest } from '../protocol/messages.js';
+import type { Prompt } from '../protocol/requests.js';
+import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
+import { JobBatcher } from './job-batcher.js';
+import type { Outbox } from './outbox.js';
+import type { RequestOutput } from './request-output.js';
+import { type ResolveContext, type ResolvedParams, resolveParams } from './resolved-request.js';
+import type { Scheduler } from './scheduler.js';
+
+const MAX_PROMPTS_PER_JOB = 64;
+
+export interface RequestIntakeOptions {
+  readonly text: Pick<TextTasks, 'prepare'>;
+  readonly hasTokenizer: boolean;
+  readonly context: ResolveContext;
+  readonly scheduler: Pick<Scheduler, 'add' | 'totals'>;
+  readonly output: Pick<RequestOutput, 'open'>;
+  readonly outbox: Outbox;
+  /** Tokenized requests have been added to the scheduler. */
+  readonly onSchedulerChanged: () => void;
+}
+
+interface Entry {
+  readonly request: SubmittedRequest;
+  readonly params: ResolvedParams;
+  readonly stop: readonly string[];
+}
+
+interface TextEntry extends Entry {
+  readonly prompt: TextPrompt;
+}
+
+/** Owns requests from their arrival until the scheduler has them. */
+export class RequestIntake {
+  readonly #options: RequestIntakeOptions;
+  readonly #preparing = new Map<number, TextEntry>();
+  readonly #batcher: JobBatcher<TextEntry, PreparedRow>;
+
+  constructor(options: RequestIntakeOptions) {
+    this.#options = options;
+    this.#batcher = new JobBatcher<TextEntry, PreparedRow>(
+      {
+        run: (entries) => options.text.prepare({ prompts: entries.map(({ prompt }) => prompt) }),
+        maxRowsPerJob: MAX_PROMPTS_PER_JOB,
+        isWanted: ({ request }) => this.#preparing.has(request.key),
+      },
+      options.onSchedulerChanged,
+    );
+  }
+
+  /** Requests that are being tokenized. */
+  get numPreparing(): number {
+    return this.#preparing.size;
+  }
+
+  /** Takes a request in; the scheduler has it at once or after its prompt was tokenized. */
+  submit(request: SubmittedRequest): void {
+    try {
+      this.#submit(request);
+    } catch (error) {
+      this.#fail(request.key, PermafrostError.toRecord(error));
+    }
+  }
+
+  /** Ends a request that is still being tokenized; false when there is none with this key. */
+  abort(key: number): boolean {
+    const entry = this.#preparing.get(key);
+    if (entry === undefined) return false;
+    this.#preparing.delete(key);
+    const { n, numLogprobs } = entry.params;
+    const logprobs = numLogprobs >= 0 ? { logprobs: [] } : {};
+    const choice = { text: '', tokenIds: [], finishReason: 'abort', ...logprobs } as const;
+    this.#options.scheduler.totals.finishedRequests++;
+    this.#options.outbox.addOutcome({
+      key,
+      choices: Array.from({ length: n }, () => choice),
+      usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
+    });
+    return true;
+  }
+
+  /** Ends all requests that are still being tokenized. */
+  abortAll(): void {
+    for (const key of [...this.#preparing.keys()]) this.abort(key);
+  }
+
+  #submit(request: SubmittedRequest): void {
+    const { prompt, params = {} } = request;
+    const stop = typeof params.stop === 'string' ? [params.stop] : (params.stop ?? []);
+    if (!this.#options.hasTokenizer && (isTextPrompt(prompt) || stop.length > 0)) {
+      throw new PermafrostError(
+        'ERR_NO_TOKENIZER',
+        'the checkpoint has no tokenizer.json: give the prompt as token ids, and no stop strings',
+      );
+    }
+    const entry = { request, stop, params: resolveParams(params, this.#options.context) };
+    if (!isTextPrompt(prompt)) {
+      this.#admit(entry, prompt);
+      return;
+    }
+    const textEntry = { ...entry, prompt };
+    this.#preparing.set(request.key, textEntry);
+    this.#batcher.add(textEntry, (row) => this.#takePrepared(textEntry, row));
+  }
+
+  #takePrepared(entry: TextEntry, row: PreparedRow): void {
+    const { key } = entry.request;
+    if (!this.#preparing.delete(key)) return;
+    if ('error' in row) {
+      this.#fail(key, row.error);
+      return;
+    }
+    try {
+      this.#admit(entry, row.tokenIds);
+    } catch (error) {
+      this.#fail(key, PermafrostError.toRecord(error));
+    }
+  }
+
+  #admit({ request, params, stop }: Entry, promptIds: Int32Array | readonly number[]): void {
+    const { key, priority = 0, deadlineAtMs, stream } = request;
+    const scheduled = this.#options.scheduler.add({
+      key,
+      promptIds,
+      params,
+      priority,
+      deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
+      stream,
+    });
+    this.#options.output.open(scheduled, stop);
+  }
+
+  #fail(key: number, error: ErrorRecord): void {
+    this.#options.scheduler.totals.failedRequests++;
+    this.#options.outbox.addOutcome({ key, error });
+  }
+}
+
+function isTextPrompt(prompt: Prompt): prompt is TextPrompt & Prompt {
+  return typeof prompt === 'string' || 'messages' in prompt;
+}

@@ -1,0 +1,104 @@
+/**
+ * The reference outputs through the runner: the same calls that steps make, graphs included.
+ *
+ * The references' rotary frequencies were rounded to bfloat16, the engine's are float32
+ * (docs/decisions), so logits are compared with a tolerance that allows for that; the suite of
+ * native/model shows 2e-3 with the references' own frequencies. Tokens must be equal at every step
+ * whose margin is clear.
+ */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { admission, golden, loadedRunner, StepDriver } from './addon.js';
+
+const MODELS = [
+  'llama3-rope-scaled',
+  'mistral-window',
+  'qwen2-bias',
+  'qwen3-sharded',
+  'qwen3-tied',
+] as const;
+const CLEAR_MARGIN = 1e-2;
+const FREQUENCY_TOLERANCE = 3e-2;
+
+interface Case {
+  readonly prompt: readonly number[];
+  readonly greedy: readonly number[];
+  readonly margin: readonly number[];
+  readonly logprob: readonly number[];
+}
+
+function cases(model: string): readonly Case[] {
+  const reference = JSON.parse(readFileSync(join(golden(model), 'reference.json'), 'utf8')) as {
+    cases: readonly Case[];
+  };
+  return reference.cases;
+}
+
+function argmax(logits: Float32Array): number {
+  let best = 0;
+  for (let i = 1; i < logits.length; i += 1) {
+    if ((logits[i] ?? 0) > (logits[best] ?? 0)) best = i;
+  }
+  return best;
+}
+
+function logSoftmaxAt(logits: Float32Array, index: number): number {
+  const max = logits.reduce((a, b) => Math.max(a, b));
+  const sum = logits.reduce((total, value) => total + Math.exp(value - max), 0);
+  return (logits[index] ?? Number.NaN) - max - Math.log(sum);
+}
+
+describe.each(MODELS)('%s', (model) => {
+  test('graph replays follow the reference at every clear step, and equal eager bit for bit', async () => {
+    const runner = loadedRunner({ model: golden(model), maxNumSeqs: 8 });
+    try {
+      for (const size of [8, 1]) {
+        runner.warmup(size);
+        runner.capture(size);
+      }
+      const driver = new StepDriver(runner);
+      let clearSteps = 0;
+      for (const { prompt, greedy, margin, logprob } of cases(model)) {
+        const numBlocks = Math.ceil((prompt.length + greedy.length + 1) / 16);
+        // Three slots with their own scattered blocks: alone on the graph for 1, among padding on
+        // the graph for 8, and eagerly.
+        const slots = [0, 3, 5];
+        await driver.run({
+          admitted: slots.map((slot) => admission(slot, { promptLength: prompt.length })),
+          appends: slots.map((slot, place) => ({
+            slot,
+            column: 0,
+            blocks: Array.from({ length: numBlocks }, (_, i) => 3 * i + place),
+          })),
+        });
+        const tokens = Int32Array.from(prompt);
+        const [whole] = slots.map((slot) => runner.prefillLogits(slot, 0, tokens));
+        const vocab = (whole?.length ?? 0) / prompt.length;
+        let previous = greedy[0] ?? 0;
+        for (let i = 1; i < greedy.length; i += 1) {
+          const token = Int32Array.of(previous);
+          const alone = runner.decodeLogits(Int32Array.of(0), token, 1, false);
+          const padded = runner.decodeLogits(Int32Array.of(3), token, 8, false);
+          const eager = runner.decodeLogits(Int32Array.of(5), token, 8, true);
+          expect(Buffer.from(padded.buffer).equals(Buffer.from(alone.buffer))).toBe(true);
+          expect(Buffer.from(eager.buffer).equals(Buffer.from(alone.buffer))).toBe(true);
+          expect(alone).toHaveLength(vocab);
+          const expected = greedy[i] ?? -1;
+          if ((margin[i] ?? 0) > CLEAR_MARGIN) {
+            clearSteps += 1;
+            expect(argmax(alone)).toBe(expected);
+          }
+          const difference = logSoftmaxAt(alone, expected) - (logprob[i] ?? Number.NaN);
+          expect(Math.abs(difference)).toBeLessThan(FREQUENCY_TOLERANCE);
+          previous = expected;
+        }
+        await driver.run({ released: slots });
+      }
+      expect(clearSteps).toBeGreaterThan(30);
+    } finally {
+      runner.close();
+    }
+  });
+});
