@@ -139,6 +139,6 @@ export class RequestIntake {
   }
 }
 
-function isTextPrompt(prompt: Prompt): prompt is TextPrompt & Prompt {
+function isTextPrompt(prompt: Prompt): prompt is Exclude<Prompt, readonly number[]> {
   return typeof prompt === 'string' || 'messages' in prompt;
 }

@@ -67,6 +67,11 @@ export class RequestOutput {
     return this.#open.size;
   }
 
+  /** The keys of the requests without an outcome. */
+  openKeys(): number[] {
+    return [...this.#open.keys()];
+  }
+
   /** Resolves when every request has its outcome. */
   idle(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();

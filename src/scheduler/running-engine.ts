@@ -142,7 +142,7 @@ export class RunningEngine {
     if (!this.#isClosing) {
       this.#isClosing = true;
       this.#intake.abortAll();
-      this.#scheduler.abortAll();
+      for (const key of this.#output.openKeys()) this.#scheduler.abort(key);
       this.#loop.close();
       for (const { worker } of devices) worker.post({ kind: 'close' });
     }

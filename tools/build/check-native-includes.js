@@ -29,12 +29,12 @@ function problemWith({ file, header, isQuoted }) {
   const folder = folderOf(file);
   const allowed = MAY_INCLUDE[folder];
   if (allowed === undefined) return 'there is no rule for this folder';
-  if (NAPI.test(header)) return folder === 'addon' ? null : 'belongs in addon';
-  if (CUDA.test(header)) return folder === 'cuda' ? null : 'belongs in cuda';
-  if (!isQuoted) return null;
   const target = folderOf(header);
-  if (!header.includes('/') || !Object.hasOwn(MAY_INCLUDE, target)) {
-    return 'quotes are for our own files, by their path from native/';
+  const isOurs = isQuoted && header.includes('/') && Object.hasOwn(MAY_INCLUDE, target);
+  if (!isOurs) {
+    if (NAPI.test(header)) return folder === 'addon' ? null : 'belongs in addon';
+    if (CUDA.test(header)) return folder === 'cuda' ? null : 'belongs in cuda';
+    return isQuoted ? 'quotes are for our own files, by their path from native/' : null;
   }
   if (target === folder || allowed.includes(target)) return null;
   if (BACKEND_HEADERS.includes(header) && allowed.includes('model')) return null;

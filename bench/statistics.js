@@ -1,0 +1,7 @@
+// A shared machine's speed moves by the minute, so benches report medians of interleaved rounds.
+
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
