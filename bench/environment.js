@@ -1,7 +1,7 @@
 // Where and when a result was measured.
 
 import { execFileSync } from 'node:child_process';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -29,5 +29,7 @@ export function describeEnvironment() {
     cpu: cpus()[0]?.model ?? 'unknown',
     threads: availableParallelism(),
     commit: currentCommit(),
+    // Of the last minute, before the bench began: how alone it was.
+    loadBefore: loadavg()[0],
   };
 }

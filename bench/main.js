@@ -9,7 +9,7 @@ import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeEnvironment } from './environment.js';
 import { RESULTS, writeReport } from './report.js';
-import { formatTable } from './table.js';
+import { formatTable, pairs } from './table.js';
 
 const SCOPES = {
   'frozen-region': {
@@ -84,9 +84,10 @@ async function main(args) {
     return;
   }
 
+  const environment = describeEnvironment();
   const { rows, ratios, aims } = await run(values, (text) => console.error(text));
   const command = `npm run bench -- ${args.join(' ')}`;
-  const result = { schema: 1, scope, ...describeEnvironment(), command, rows, ratios, aims };
+  const result = { schema: 1, scope, ...environment, command, rows, ratios, aims };
   const json = `${JSON.stringify(result, null, 2)}\n`;
   if (values.out !== undefined) {
     mkdirSync(dirname(resolve(values.out)), { recursive: true });
@@ -95,7 +96,7 @@ async function main(args) {
     if (dirname(resolve(values.out)) === RESULTS) writeReport();
   }
   if (values.reporter === 'json') process.stdout.write(json);
-  else console.log([formatTable(rows), formatTable([ratios]), formatAims(aims)].join('\n\n'));
+  else console.log([formatTable(rows), formatTable(pairs(ratios)), formatAims(aims)].join('\n\n'));
 }
 
 try {

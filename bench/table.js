@@ -16,8 +16,13 @@ function formatCell(value) {
   return typeof value === 'number' ? formatNumber(value) : String(value);
 }
 
-export function heading(key) {
-  return key.replace(/[A-Z]+/g, (capitals) => ` ${capitals.toLowerCase()}`);
+function heading(key) {
+  return key.replace(/[A-Z]/g, (capital) => ` ${capital.toLowerCase()}`);
+}
+
+/** An object of numbers as rows: one line each. */
+export function pairs(ratios) {
+  return Object.entries(ratios).map(([key, value]) => ({ ratio: heading(key), value }));
 }
 
 function cells(rows) {

@@ -70,7 +70,8 @@ export async function run(values, log) {
         vsFrozen: total(medians[index]) / total(frozen),
       });
     }
-    ratios[`collectPerGraphVsFrozenAt${liveObjects}`] = total(medians[0]) / total(frozen);
+    ratios[`collect-per-graph / frozen at ${liveObjects.toLocaleString('en-US')} objects`] =
+      total(medians[0]) / total(frozen);
     const events = cells[POLICIES.indexOf('frozen')].map((row) => row.gcEvents);
     aims.push({
       text: `no GC event inside any frozen region at ${liveObjects.toLocaleString('en-US')} live objects (${events.join(', ')})`,

@@ -12,7 +12,7 @@
 namespace permafrost::cpu {
 namespace {
 
-constexpr size_t kLine = 64;
+constexpr size_t kAlignment = 256;
 constexpr size_t kPage = 4096;
 constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kLarge = size_t{1} << 20;  // from here on memory is mapped
@@ -45,7 +45,7 @@ void* map_aligned(size_t size) {
 
 core::Buffer allocate_memory(const std::shared_ptr<core::DeviceContext>& context, size_t bytes) {
   if (bytes < kLarge) {
-    void* data = std::aligned_alloc(kLine, round_up(bytes == 0 ? 1 : bytes, kLine));
+    void* data = std::aligned_alloc(kAlignment, round_up(bytes == 0 ? 1 : bytes, kAlignment));
     if (!data) refuse(context->device(), bytes, usable_memory().free_bytes);
     return core::Buffer(context, release_small, data, bytes);
   }

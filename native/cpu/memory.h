@@ -9,8 +9,8 @@
 
 namespace permafrost::cpu {
 
-// Aligned to 64 bytes at least. Throws ERR_OUT_OF_MEMORY, also when the pages could be reserved but
-// the machine has too little memory left to back them: touching them would end the process.
+// Aligned to 256 bytes at least. Throws ERR_OUT_OF_MEMORY, also when the pages could be reserved
+// but the machine has too little memory left to back them: touching them would end the process.
 core::Buffer allocate_memory(const std::shared_ptr<core::DeviceContext>& context, size_t bytes);
 
 }  // namespace permafrost::cpu

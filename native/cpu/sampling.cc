@@ -14,6 +14,7 @@ namespace permafrost::cpu {
 namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+constexpr int32_t kNoToken = -1;
 
 // A slot's settings and arrays, read from the arena.
 class SlotView {
@@ -169,7 +170,7 @@ int64_t choose(const SlotView& slot, const isa::Kernels& kernels, const float* r
   const core::SlotLayout& layout = slot.layout();
   const float* logits = adjusted(slot, raw, index, scratch);
   const float max = kernels.max_element(logits, layout.vocab_size);
-  if (max == kMinusInfinity) return 0;
+  if (max == kMinusInfinity) return kNoToken;
   const float temperature = slot.real(layout.temperature);
   if (!(temperature > 0) || std::isinf(max)) {
     return kernels.find(logits, layout.vocab_size, max);
@@ -221,7 +222,8 @@ void SampleOp::run(Executor& executor) const {
       const float max = kernels.max_element(raw, layout.vocab_size);
       const float log_sum =
           static_cast<float>(max + std::log(kernels.sum_exp(raw, layout.vocab_size, max)));
-      outputs.logprobs[row] = raw[token] - log_sum;
+      outputs.logprobs[row] =
+          token == kNoToken ? std::numeric_limits<float>::quiet_NaN() : raw[token] - log_sum;
       if (num_logprobs > 0) {
         const int64_t first = row * core::kMaxTopLogprobs;
         find_top(raw, layout.vocab_size, log_sum, num_logprobs, outputs.top_tokens + first,
@@ -229,9 +231,9 @@ void SampleOp::run(Executor& executor) const {
       }
     }
     outputs.tokens[row] = token;
-    slot.word(layout.last_token) = token;
+    slot.word(layout.last_token) = std::max(token, 0);
     slot.word(layout.length) = index;
-    if (slot.penalised()) {
+    if (slot.penalised() && token != kNoToken) {
       int32_t& count = slot.token_counts()[token];
       count = one_more(count);
     }

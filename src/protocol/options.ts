@@ -1,6 +1,9 @@
 /** The options a host gives, their defaults and their validation: the one home of all three. */
 
+import { resolve } from 'node:path';
+import * as z from 'zod';
 import type { EngineEvents, GcPolicy } from './report.js';
+import { check } from './validation.js';
 
 /** What `Engine.start` takes. */
 export interface EngineOptions {
@@ -73,4 +76,123 @@ export interface RunnerConfig {
   /** Most prefill tokens of one step. */
   readonly maxBatchedTokens: number;
   readonly cpuThreads: number;
+}
+
+/** Milliseconds that a start may take when the options don't say. */
+export const DEFAULT_STARTUP_TIMEOUT_MS = 600_000;
+const DEFAULT_BLOCK_SIZE = 16;
+const DEFAULT_GPU_MEMORY_UTILIZATION = 0.9;
+
+/** Far above any batch that makes sense, far below what would exhaust memory by a typo. */
+const MAX_SEQS = 65_536;
+const MAX_CPU_THREADS = 1024;
+const MAX_BLOCK_SIZE = 1024;
+/** What a timer can hold. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** 1, 2, 4, 8, 16, 24, … 512: the 67 sizes that comparisons with vLLM use. */
+const VLLM_CAPTURE_SIZES: readonly number[] = [
+  ...[1, 2, 4],
+  ...Array.from({ length: 64 }, (_, index) => (index + 1) * 8),
+];
+
+const count = (max = Number.MAX_SAFE_INTEGER) => z.int().min(1).max(max);
+const listener = z
+  .custom((value) => typeof value === 'function', 'expected a function')
+  .optional();
+
+const deviceName = z
+  .string()
+  .regex(/^(cpu|cuda)(:(0|[1-9]\d{0,3}))?$/, "expected 'cpu', 'cuda', 'cpu:N' or 'cuda:N'");
+
+const gcPolicySchema = z.union(
+  [
+    z.literal(['frozen', 'collect-per-graph', 'none']),
+    z.strictObject({ collectEvery: count() }),
+  ],
+  "expected 'frozen', 'collect-per-graph', 'none' or { collectEvery: n } with an integer n >= 1",
+);
+
+const engineOptionsSchema = z
+  .strictObject({
+    model: z.string().min(1),
+    devices: z
+      .union([z.literal('auto'), z.array(deviceName).min(1)], {
+        error: "expected 'auto' or a list of names such as 'cpu', 'cpu:1' and 'cuda:0'",
+      })
+      .refine((devices) => devices === 'auto' || !hasDuplicates(devices.map(canonicalDevice)), {
+        error: 'names a device twice',
+      })
+      .optional(),
+    captureSizes: z
+      .union([z.literal('vllm67'), z.array(count(MAX_SEQS)).min(1)], {
+        error: `expected 'vllm67' or a list of integers from 1 to ${MAX_SEQS}`,
+      })
+      .refine((sizes) => sizes === 'vllm67' || !hasDuplicates(sizes), { error: 'has a size twice' })
+      .optional(),
+    maxCaptureSize: count(MAX_SEQS).optional(),
+    enforceEager: z.boolean().optional(),
+    gcPolicy: gcPolicySchema.optional(),
+    maxNumSeqs: count(MAX_SEQS).optional(),
+    maxModelLen: count().optional(),
+    blockSize: count(MAX_BLOCK_SIZE).optional(),
+    kvCacheBytes: count().optional(),
+    gpuMemoryUtilization: z.number().gt(0).max(1).optional(),
+    prefixCaching: z.boolean().optional(),
+    startupTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
+    cpuThreads: count(MAX_CPU_THREADS).optional(),
+    on: z
+      .strictObject({ capture: listener, device: listener, startup: listener, warning: listener })
+      .optional(),
+  })
+  .refine(
+    ({ kvCacheBytes, gpuMemoryUtilization }) =>
+      kvCacheBytes === undefined || gpuMemoryUtilization === undefined,
+    { path: ['kvCacheBytes'], error: 'excludes gpuMemoryUtilization: give one of the two' },
+  );
+
+/**
+ * Checks what a host gave and applies defaults and environment.
+ *
+ * @param options {@link EngineOptions}; anything else is refused, unknown names too.
+ * @param env Where `PERMAFROST_ENABLE_CUDAGRAPH_GC=1` makes 'collect-per-graph' the default policy.
+ * @throws ERR_BAD_OPTION with the option's path and its value.
+ */
+export function resolveEngineOptions(
+  options: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+): EngineConfig {
+  const given = check(engineOptionsSchema, options, {
+    code: 'ERR_BAD_OPTION',
+    what: 'the options',
+  });
+  const { devices = 'auto', captureSizes = 'default' } = given;
+  return {
+    model: resolve(given.model),
+    devices: devices === 'auto' ? 'auto' : devices.map(canonicalDevice),
+    captureSizes: captureSizes === 'vllm67' ? VLLM_CAPTURE_SIZES : captureSizes,
+    maxCaptureSize: given.maxCaptureSize ?? null,
+    enforceEager: given.enforceEager ?? false,
+    gcPolicy: given.gcPolicy ?? defaultGcPolicy(env),
+    maxNumSeqs: given.maxNumSeqs ?? null,
+    maxModelLen: given.maxModelLen ?? null,
+    blockSize: given.blockSize ?? DEFAULT_BLOCK_SIZE,
+    kvCacheBytes: given.kvCacheBytes ?? null,
+    gpuMemoryUtilization: given.gpuMemoryUtilization ?? DEFAULT_GPU_MEMORY_UTILIZATION,
+    prefixCaching: given.prefixCaching ?? true,
+    cpuThreads: given.cpuThreads ?? null,
+  };
+}
+
+function defaultGcPolicy(env: Readonly<Record<string, string | undefined>>): GcPolicy {
+  return env['PERMAFROST_ENABLE_CUDAGRAPH_GC'] === '1' ? 'collect-per-graph' : 'frozen';
+}
+
+/** `cpu` → `cpu:0`. */
+function canonicalDevice(name: string): string {
+  return name.includes(':') ? name : `${name}:0`;
+}
+
+function hasDuplicates(values: readonly unknown[]): boolean {
+  return new Set(values).size < values.length;
 }

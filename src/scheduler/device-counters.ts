@@ -23,7 +23,7 @@ export class DeviceCounters {
     this.prefillTokens += step.numPrefillTokens;
     this.busyMicros += result.deviceMicros;
     this.idleMicros += result.idleMicros;
-    if (batchSize === 0) return;
+    if (batchSize <= 0) return;
     this.paddedRows += batchSize - step.numDecode;
     this.#replays.set(batchSize, (this.#replays.get(batchSize) ?? 0) + 1);
   }

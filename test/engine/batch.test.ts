@@ -106,11 +106,12 @@ describe('an engine on the CPU', () => {
     const cut = await engine.generate('17+25=', { temperature: 0, maxTokens: 1 });
     expect(cut).toMatchObject({ text: '4', finishReason: 'length' });
     const controller = new AbortController();
-    const endless = engine.generate(
-      '17+25=',
-      { temperature: 0, maxTokens: 480, ignoreEos: true },
-      { signal: controller.signal },
-    );
+    const endless = engine.generate('17+25=', {
+      temperature: 0,
+      maxTokens: 480,
+      ignoreEos: true,
+      signal: controller.signal,
+    });
     controller.abort();
     expect((await endless).finishReason).toBe('abort');
     expect((await engine.metrics()).devices[0]?.runningSequences).toBe(0);

@@ -74,7 +74,11 @@ void test_greedy() {
         CHECK(s.slots.word(s.layout().length, row) == 11);
       }
       CHECK(s.sampled[2] == tie);
-      CHECK(s.sampled[3] == 0 && s.sampled[4] == 0);
+      for (const int row : {3, 4}) {
+        CHECK(s.sampled[row] == -1);
+        CHECK(s.slots.word(s.layout().last_token, row) == 0);
+        CHECK(s.slots.word(s.layout().length, row) == 11);
+      }
       CHECK(vocab == 1 || s.sampled[5] % 2 == 1);
       CHECK(s.sampled[6] == vocab - 1);
       CHECK(s.sampled[8] == -1);

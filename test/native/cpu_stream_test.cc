@@ -180,7 +180,7 @@ void test_memory() {
     const core::Buffer none = backend->allocate(0);
     const core::Buffer small = backend->allocate(100);
     const core::Buffer large = backend->allocate(3 << 20);
-    CHECK(none.data() && reinterpret_cast<uintptr_t>(small.data()) % 64 == 0);
+    CHECK(none.data() && reinterpret_cast<uintptr_t>(small.data()) % 256 == 0);
     std::memset(large.data(), 1, large.bytes());
     CHECK(backend->context()->live().allocations == before.allocations + 3);
   }

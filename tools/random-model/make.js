@@ -156,6 +156,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
   });
   const layers = Number(values.layers);
+  if (!Number.isInteger(layers) || layers < 1) throw new Error(`--layers ${values.layers}?`);
   const folder = positionals[0] ?? defaultFolder(layers);
   console.log(makeRandomModel({ layers, seed: Number(values.seed), folder }));
 }

@@ -32,6 +32,7 @@ struct Attention {
     const int64_t last = task.queries[task.num_queries - 1].last;
     int64_t low = 0;  // queries before it are done
     Block block(task, first / kScoreBlock * kScoreBlock, first, last);
+    for (int64_t i = block.begin; i <= block.end; ++i) prefetch(block.keys[i], task.head_dim);
     while (true) {
       while (task.queries[low].last < block.start) ++low;
       int64_t high = task.num_queries;  // queries from here on begin later

@@ -30,14 +30,15 @@ struct Gemm {
   using Reg = typename V::Reg;
   static constexpr int kLanes = V::kLanes;
   static constexpr int64_t kStep = 2 * kLanes;  // elements of k per step
-  // Steps of one block of k: the activations of a tile's block stay in the L1 cache.
-  static constexpr int64_t kBlockSteps = 1024 / kStep;
+  // Steps of one block of k, by the most rows of a tile: a tile's activations of one block take
+  // half of the smallest L1 cache, whose other half may be another hardware thread's.
+  static constexpr int64_t block_steps(int64_t rows) { return (rows <= 4 ? 1024 : 512) / kStep; }
   // Up to this many rows all of k is one block: their activations fit in the L1 cache.
   static constexpr int64_t kUnblockedRows = 2;
   static constexpr int64_t kMaxTileOutputs = 8;
 
   static constexpr int outputs_per_tile(int rows) {
-    if (V::kRegisters >= 32) return rows >= 4 ? 4 : 8;
+    if (V::kRegisters >= 32) return rows <= 2 ? 8 : rows == 3 ? 6 : 4;
     return rows == 1 ? 8 : rows == 2 ? 4 : rows == 3 ? 3 : 2;
   }
 
@@ -65,7 +66,8 @@ struct Gemm {
     const int64_t rest = task.k - full * kStep;
     const bool unblocked = task.rows <= kUnblockedRows;
     const int64_t tiles = gemm_tiles(task.rows);
-    const int64_t block = unblocked && full > 0 ? full : kBlockSteps;
+    const int64_t block =
+        unblocked && full > 0 ? full : block_steps((task.rows + tiles - 1) / tiles);
 
     for (int64_t first = 0; first < full; first += block) {
       const int64_t steps = full - first < block ? full - first : block;

@@ -1,0 +1,235 @@
+/** Many requests through an engine: an iterable in, rows in completion order out. */
+
+import { PermafrostError } from '../protocol/errors.js';
+import type { BatchRequest, BatchRow } from '../protocol/requests.js';
+import { onAbort } from './abort-watch.js';
+import { type OpenRequest, openRequest, type RequestPort, requestId, toCompletion } from './request-port.js';
+
+/** Options of `engine.batch()`. */
+export interface BatchOptions {
+  /** Most requests taken from the input whose rows the consumer has not taken. Default 512. */
+  readonly maxInflight?: number;
+  /** Takes no more input and ends what runs, whose rows come with the finish reason 'abort'. */
+  readonly signal?: AbortSignal;
+}
+
+/** The input of `engine.batch()`. */
+export type BatchInput = Iterable<BatchRequest> | AsyncIterable<BatchRequest>;
+
+const DEFAULT_MAX_INFLIGHT = 512;
+
+type InputIterator = Iterator<BatchRequest> | AsyncIterator<BatchRequest>;
+
+interface Waiter {
+  readonly resolve: (result: IteratorResult<BatchRow, undefined>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * Starts with the first `next()`. A request counts as in flight from the moment it leaves the input
+ * until its row is taken: so a slow consumer slows the input down, and a slow engine too.
+ */
+export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
+  readonly #port: RequestPort;
+  readonly #input: BatchInput;
+  readonly #maxInflight: number;
+  readonly #signal: AbortSignal | undefined;
+  #iterator: InputIterator | null = null;
+  #state: 'new' | 'admitting' | 'draining' | 'done' = 'new';
+  /** The input's `next` is under way. */
+  #isReading = false;
+  readonly #running = new Map<number, OpenRequest>();
+  readonly #rows: BatchRow[] = [];
+  readonly #waiters: Waiter[] = [];
+  /** Thrown after the rows that are finished. */
+  #failure: { readonly error: unknown } | null = null;
+  #nextIndex = 0;
+  #stopWatching = () => {};
+
+  /** @throws ERR_BAD_OPTION */
+  constructor(port: RequestPort, input: BatchInput, options: BatchOptions) {
+    const { maxInflight = DEFAULT_MAX_INFLIGHT, signal } = options;
+    if (!Number.isInteger(maxInflight) || maxInflight < 1) {
+      throw new PermafrostError(
+        'ERR_BAD_OPTION',
+        `maxInflight: expected an integer from 1 on, got ${maxInflight}`,
+      );
+    }
+    this.#port = port;
+    this.#input = input;
+    this.#maxInflight = maxInflight;
+    this.#signal = signal;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<BatchRow, undefined>> {
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve, reject });
+      if (this.#state === 'new') this.#start();
+      this.#deliver();
+      this.#admit();
+    });
+  }
+
+  async return(): Promise<IteratorResult<BatchRow, undefined>> {
+    const wasReading = this.#isReading;
+    const closing = this.#stopAdmitting();
+    this.#abandonRunning();
+    this.#rows.length = 0;
+    this.#failure = null;
+    this.#state = 'done';
+    this.#deliver();
+    // An input that is waiting for something could keep this waiting too.
+    if (!wasReading) await closing;
+    return { done: true, value: undefined };
+  }
+
+  #start(): void {
+    this.#state = 'admitting';
+    this.#stopWatching = onAbort(this.#signal, () => {
+      void this.#stopAdmitting();
+      for (const { key } of this.#running.values()) this.#port.abort(key);
+      this.#deliver();
+    });
+    if (this.#state !== 'admitting') return;
+    try {
+      this.#iterator =
+        Symbol.asyncIterator in this.#input
+          ? this.#input[Symbol.asyncIterator]()
+          : this.#input[Symbol.iterator]();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Takes requests from the input while there is room. */
+  #admit(): void {
+    while (this.#canAdmit()) {
+      this.#isReading = true;
+      try {
+        const next = this.#iterator?.next();
+        if (next instanceof Promise) {
+          next.then(
+            (result) => {
+              this.#takeInput(result);
+              this.#admit();
+            },
+            (error) => this.#fail(error),
+          );
+          return;
+        }
+        if (next !== undefined) this.#takeInput(next as IteratorResult<BatchRequest>);
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+  }
+
+  #canAdmit(): boolean {
+    return (
+      this.#state === 'admitting' &&
+      !this.#isReading &&
+      this.#running.size + this.#rows.length < this.#maxInflight
+    );
+  }
+
+  #takeInput(result: IteratorResult<BatchRequest>): void {
+    this.#isReading = false;
+    // What comes after the end was asked for before it: it was never admitted.
+    if (this.#state !== 'admitting') return;
+    if (result.done === true) {
+      this.#state = 'draining';
+      this.#deliver();
+      return;
+    }
+    this.#open(this.#nextIndex++, result.value);
+  }
+
+  #open(index: number, request: BatchRequest): void {
+    const key = this.#port.reserveKey();
+    const id = requestId(key, request);
+    const finish = (row: BatchRow): void => {
+      this.#running.delete(index);
+      this.#rows.push(row);
+      this.#deliver();
+      this.#admit();
+    };
+    let isFinished = false;
+    const sink = {
+      onResult: (result: Parameters<typeof toCompletion>[1]) => {
+        isFinished = true;
+        finish({ index, id, completion: toCompletion(id, result) });
+      },
+      onError: (error: PermafrostError) => {
+        isFinished = true;
+        finish({ index, id, error });
+      },
+    };
+    try {
+      const open = openRequest(this.#port, key, request, { stream: false, sink });
+      if (!isFinished) this.#running.set(index, open);
+    } catch (cause) {
+      if (!(cause instanceof PermafrostError)) throw cause;
+      // The engine is gone, and would refuse every further request.
+      if (cause.code !== 'ERR_BAD_REQUEST') this.#failAfterRows(cause);
+      finish({ index, id, error: cause });
+    }
+  }
+
+  /** Answers the calls of `next()` that can be answered. */
+  #deliver(): void {
+    while (this.#waiters.length > 0) {
+      const row = this.#rows.shift();
+      const isOver = this.#state === 'draining' || this.#state === 'done';
+      if (row === undefined && !(isOver && this.#running.size === 0)) return;
+      const waiter = this.#waiters.shift();
+      if (row !== undefined) {
+        waiter?.resolve({ done: false, value: row });
+        continue;
+      }
+      this.#state = 'done';
+      this.#stopWatching();
+      const failure = this.#failure;
+      this.#failure = null;
+      if (failure === null) waiter?.resolve({ done: true, value: undefined });
+      else waiter?.reject(failure.error);
+    }
+  }
+
+  /** The input failed: nobody waits for what runs. */
+  #fail(error: unknown): void {
+    this.#isReading = false;
+    if (this.#state !== 'admitting') return;
+    this.#state = 'draining';
+    this.#failure = { error };
+    this.#abandonRunning();
+    this.#deliver();
+  }
+
+  #failAfterRows(error: PermafrostError): void {
+    if (this.#state !== 'admitting') return;
+    this.#failure = { error };
+    void this.#stopAdmitting();
+  }
+
+  #abandonRunning(): void {
+    for (const open of this.#running.values()) open.abandon();
+    this.#running.clear();
+  }
+
+  /** Tells the input, if it has begun and not ended, that no more is wanted. */
+  async #stopAdmitting(): Promise<void> {
+    this.#stopWatching();
+    if (this.#state === 'new') this.#state = 'draining';
+    if (this.#state !== 'admitting') return;
+    this.#state = 'draining';
+    try {
+      await this.#iterator?.return?.();
+    } catch {
+      // It was told that its values don't matter any more; neither does its error.
+    }
+  }
+}

@@ -1,0 +1,219 @@
+/** The engine as an application has it: the public face of this package. */
+
+import { EventEmitter } from 'eventemitter3';
+import {
+  DEFAULT_STARTUP_TIMEOUT_MS,
+  type EngineOptions,
+  resolveEngineOptions,
+} from '../protocol/options.js';
+import { monotonicMs } from '../protocol/phase-clock.js';
+import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
+import type {
+  BatchRequest,
+  BatchRow,
+  Completion,
+  Prompt,
+  SamplingParams,
+  StreamChunk,
+} from '../protocol/requests.js';
+import { Batch, type BatchInput, type BatchOptions } from './batch.js';
+import { openRequest, requestId, toCompletion } from './request-port.js';
+import { SchedulerClient } from './scheduler-client.js';
+import { spawnScheduler } from './scheduler-process.js';
+
+/** How `generate` and `stream` treat one prompt: sampling, and what a batch's request may have. */
+export interface GenerateOptions extends SamplingParams {
+  /** Default: `req-` and a number. */
+  readonly id?: string;
+  /** Higher runs first. Default 0. */
+  readonly priority?: number;
+  /** Milliseconds from the call after which the request ends with finishReason 'deadline'. */
+  readonly deadlineMs?: number;
+  /** Ends the request early with finishReason 'abort'. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A model on one or more devices, in a process of its own. Engines are independent of each other,
+ * and leave the V8 flags and the heap of this process alone.
+ *
+ * An engine keeps this process alive while it starts, closes, or has a call to answer; an idle one
+ * does not, and ends with this process however that ends. When its process is lost, every open call
+ * fails with ERR_DEVICE_LOST, and so do all later ones: start another engine.
+ *
+ * @example
+ * const engine = await Engine.start({ model: './models/tiny', devices: ['cpu'] })
+ * try {
+ *   const { text } = await engine.generate('17+25=', { maxTokens: 8, temperature: 0 })
+ * } finally {
+ *   await engine.close()
+ * }
+ */
+export class Engine implements AsyncDisposable {
+  /** How the start went: phases, and every device's memory and captured graphs. */
+  readonly startup: StartupReport;
+  readonly #client: SchedulerClient;
+  readonly #events: EventEmitter<EngineEvents>;
+
+  private constructor(
+    client: SchedulerClient,
+    events: EventEmitter<EngineEvents>,
+    startup: StartupReport,
+  ) {
+    this.#client = client;
+    this.#events = events;
+    this.startup = startup;
+  }
+
+  /**
+   * Loads a model on its devices and captures their graphs.
+   *
+   * @returns the engine, ready for requests.
+   * @throws ERR_BAD_OPTION, ERR_NO_DEVICE, ERR_MODEL_NOT_FOUND, ERR_MODEL_CONFIG,
+   *   ERR_MODEL_WEIGHTS, ERR_TOKENIZER, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_ADDON,
+   *   ERR_STARTUP_TIMEOUT, ERR_DEVICE_LOST. Nothing of the engine is left then.
+   * @example
+   * const engine = await Engine.start({
+   *   model: './models/tiny',
+   *   on: { capture: ({ done, total }) => console.log(`${done} of ${total} graphs`) },
+   * })
+   */
+  static async start(options: EngineOptions): Promise<Engine> {
+    const requestedAtMs = monotonicMs();
+    const config = resolveEngineOptions(options, process.env);
+    const events = new EventEmitter<EngineEvents>();
+    const { capture, device, startup, warning } = options.on ?? {};
+    if (capture !== undefined) events.on('capture', capture);
+    if (device !== undefined) events.on('device', device);
+    if (startup !== undefined) events.on('startup', startup);
+    if (warning !== undefined) events.on('warning', warning);
+    const client = new SchedulerClient({
+      config,
+      requestedAtMs,
+      startupTimeoutMs: options.startupTimeoutMs ?? DEFAULT_STARTUP_TIMEOUT_MS,
+      connect: spawnScheduler,
+      emit: (name, ...args) => {
+        try {
+          events.emit(name, ...args);
+        } catch (error) {
+          // A listener's error is the application's, and must not pass for one of the connection.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      },
+    });
+    return new Engine(client, events, await client.ready);
+  }
+
+  /**
+   * Generates one completion (or `n` choices).
+   *
+   * @param options sampling, and `id`, `priority`, `deadlineMs`, `signal`. When the signal aborts,
+   *   the promise still resolves: to what there is by then, with finishReason 'abort'.
+   * @throws ERR_BAD_REQUEST, ERR_PROMPT_TOO_LONG, ERR_NO_TOKENIZER, ERR_NO_CHAT_TEMPLATE,
+   *   ERR_TOKENIZER, ERR_DEVICE, ERR_DEVICE_LOST, ERR_CLOSED
+   * @example
+   * const { text, usage } = await engine.generate('17+25=', { maxTokens: 8, temperature: 0 })
+   */
+  async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Completion> {
+    const request = toRequest(prompt, options);
+    const key = this.#client.reserveKey();
+    const result = await new Promise<Parameters<typeof toCompletion>[1]>((onResult, onError) => {
+      openRequest(this.#client, key, request, { stream: false, sink: { onResult, onError } });
+    });
+    return toCompletion(requestId(key, request), result);
+  }
+
+  /**
+   * Generates and gives text and token ids as they come. The request starts when the first piece is
+   * asked for; leaving the loop early ends it.
+   *
+   * @returns pieces; the last one of each choice carries its finishReason, 'abort' when the signal
+   *   ended it.
+   * @throws what {@link Engine.generate} throws, from the iteration.
+   * @example
+   * const messages = [{ role: 'user', content: 'reverse planet =' }]
+   * for await (const { text } of engine.stream({ messages }, { maxTokens: 200 })) {
+   *   process.stdout.write(text)
+   * }
+   */
+  stream(prompt: Prompt, options: GenerateOptions = {}): AsyncIterable<StreamChunk> {
+    return streamRequest(this.#client, toRequest(prompt, options));
+  }
+
+  /**
+   * Runs many requests and gives each its row as it finishes.
+   *
+   * Requests are taken from the input as there is room: at most `maxInflight` are out, rows that
+   * the caller has not taken included. A request that is wrong or fails gets a row with its error.
+   * Leaving the loop early ends what runs and closes the input.
+   *
+   * @param requests any iterable or async iterable; its error ends the batch and is thrown.
+   * @returns rows in completion order; `index` is the request's place in the input.
+   * @throws ERR_BAD_OPTION; from the iteration, ERR_CLOSED or ERR_DEVICE_LOST when the engine ends
+   *   before the input does.
+   * @example
+   * const requests = ['1+1=', '2+2='].map((prompt) => ({ prompt, params: { temperature: 0 } }))
+   * for await (const row of engine.batch(requests)) {
+   *   console.log(row.index, 'error' in row ? row.error.message : row.completion.text)
+   * }
+   */
+  batch(
+    requests: Iterable<BatchRequest> | AsyncIterable<BatchRequest>,
+    options: BatchOptions = {},
+  ): AsyncIterableIterator<BatchRow> {
+    return new Batch(this.#client, requests satisfies BatchInput, options);
+  }
+
+  /**
+   * Counters since the start: requests, tokens, and each device's steps and graph use.
+   *
+   * @throws ERR_CLOSED, ERR_DEVICE_LOST
+   * @example
+   * const { completionTokens, devices } = await engine.metrics()
+   */
+  metrics(): Promise<MetricsSnapshot> {
+    return this.#client.metrics();
+  }
+
+  /**
+   * Calls `listener` at every event of this name. The events of the start itself are over when
+   * `Engine.start` resolves: listen to those with its option `on`.
+   *
+   * @example
+   * engine.on('device', (event) => console.log(event.kind, event.device))
+   */
+  on<Name extends keyof EngineEvents>(name: Name, listener: EngineEvents[Name]): this {
+    this.#emitter(name).on(name, listener);
+    return this;
+  }
+
+  /** Like {@link Engine.on}, for one event. */
+  once<Name extends keyof EngineEvents>(name: Name, listener: EngineEvents[Name]): this {
+    this.#emitter(name).once(name, listener);
+    return this;
+  }
+
+  /** Stops calling `listener`, or every listener of this name. */
+  off<Name extends keyof EngineEvents>(name: Name, listener?: EngineEvents[Name]): this {
+    this.#emitter(name).off(name, listener);
+    return this;
+  }
+
+  /**
+   * Ends the engine: open calls fail with ERR_CLOSED. Idempotent.
+   *
+   * @returns when its process is gone: a process that has not ended after 5 seconds is killed.
+   * @example
+   * await engine.close()
+   */
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+
+  /** `await using engine = await Engine.start(…)` closes it at the end of the block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,26 @@
+/** What the host needs of the scheduler process: messages both ways, and to know when it is gone. */
+
+import type { HostMessage, SchedulerMessage } from '../protocol/messages.js';
+
+export interface SchedulerListener {
+  onMessage(message: SchedulerMessage): void;
+  /** The connection takes messages again after `send` said that it is full. */
+  onDrain(): void;
+  /** The process is gone, with all its messages delivered. Called once; `reason` is a clause. */
+  onGone(reason: string): void;
+}
+
+export interface SchedulerConnection {
+  /**
+   * Sends a message, or drops it when the process is gone.
+   * @returns false when the connection is full: hold back until `onDrain`.
+   * @throws ERR_PROTOCOL when the message is too large.
+   */
+  send(message: HostMessage): boolean;
+  /** Whether the connection keeps the host's event loop alive. */
+  setReferenced(isReferenced: boolean): void;
+  /** Ends the process at once; `onGone` follows. Idempotent. */
+  kill(reason: string): void;
+}
+
+export type ConnectScheduler = (listener: SchedulerListener) => SchedulerConnection;

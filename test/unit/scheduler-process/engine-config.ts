@@ -1,0 +1,21 @@
+import type { EngineConfig } from '../../../src/protocol/options.js';
+
+/** Options as the host sends them when the user gives none. */
+export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
+  return {
+    model: 'models/tiny',
+    devices: ['cpu:0'],
+    captureSizes: 'default',
+    maxCaptureSize: null,
+    enforceEager: false,
+    gcPolicy: 'frozen',
+    maxNumSeqs: null,
+    maxModelLen: null,
+    blockSize: 16,
+    kvCacheBytes: null,
+    gpuMemoryUtilization: 0.9,
+    prefixCaching: true,
+    cpuThreads: null,
+    ...config,
+  };
+}

@@ -1,0 +1,189 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import type { HostMessage, SchedulerMessage } from '../../../src/protocol/messages.js';
+import type { EngineConfig } from '../../../src/protocol/options.js';
+import type { DevicePool, WorkerListener } from '../../../src/scheduler/device-worker.js';
+import { EngineProcess } from '../../../src/scheduler/engine-process.js';
+import { limitsOf } from '../scheduler/fake-device.js';
+import { configOf } from './engine-config.js';
+import { GatedText } from './gated-text.js';
+import { reportOf } from './harness.js';
+
+class Process {
+  readonly sent: SchedulerMessage[] = [];
+  readonly listeners = new Map<string, WorkerListener>();
+  numExits = 0;
+  nowMs = 100;
+  readonly #process: EngineProcess;
+  readonly #devicePool: DevicePool = {
+    listDevices: async () => ({ devices: [], cudaBuilt: false, cudaProblem: 'none here' }),
+    startWorker: ({ device }, _requestedAtMs, listener) => {
+      this.listeners.set(device, listener);
+      return {
+        device,
+        post: ({ kind }) => {
+          if (kind === 'close') listener({ kind: 'closed' });
+        },
+      };
+    },
+    destroy: async () => {},
+  };
+
+  constructor() {
+    this.#process = new EngineProcess({
+      send: (message) => this.sent.push(message),
+      exit: () => {
+        this.numExits++;
+      },
+      createDevicePool: () => this.#devicePool,
+      createTextPool: (model) => Object.assign(new GatedText(model), { destroy: async () => {} }),
+      numCores: 4,
+      now: () => this.nowMs,
+    });
+  }
+
+  tell(message: HostMessage): void {
+    this.#process.takeHostMessage(message);
+  }
+
+  async start(config: Partial<EngineConfig>): Promise<void> {
+    this.tell({ kind: 'start', config: configOf(config), requestedAtMs: 40 });
+    for (let turn = 0; turn < 5; turn++) await nextTurn();
+  }
+
+  listener(device: string): WorkerListener {
+    const listener = this.listeners.get(device);
+    if (listener === undefined) throw new Error(`${device} was not started`);
+    return listener;
+  }
+
+  ready(device: string): void {
+    this.listener(device)({ kind: 'ready', report: reportOf(device), limits: limitsOf() });
+  }
+
+  /** Waits for a message of this kind. */
+  async heard<Kind extends SchedulerMessage['kind']>(
+    kind: Kind,
+  ): Promise<Extract<SchedulerMessage, { readonly kind: Kind }>> {
+    for (let turn = 0; turn < 100_000; turn++) {
+      const found = this.sent.find((message) => message.kind === kind);
+      if (found !== undefined) return found as Extract<SchedulerMessage, { readonly kind: Kind }>;
+      await nextTurn();
+    }
+    throw new Error(`no '${kind}' among ${JSON.stringify(this.sent)}`);
+  }
+}
+
+describe('a start', () => {
+  it('reports disjoint phases that sum up to its duration', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cpu:0', 'cpu:1'] });
+    process.nowMs = 150;
+    process.ready('cpu:1');
+    process.nowMs = 250;
+    process.ready('cpu:0');
+    const { report } = await process.heard('ready');
+    expect(report).toMatchObject({ schema: 1, model: 'models/tiny', totalMs: 210 });
+    expect(report.devices.map(({ device }) => device)).toEqual(['cpu:0', 'cpu:1']);
+    expect(report.phases).toEqual([
+      { name: 'process', startMs: 0, durationMs: 60 },
+      { name: 'devices', startMs: 60, durationMs: 150 },
+      { name: 'text', startMs: 210, durationMs: 0 },
+    ]);
+  });
+
+  it('passes the progress of every device on, before it is ready', async () => {
+    const process = new Process();
+    await process.start({});
+    const event = { kind: 'phase', device: 'cpu:0', phase: 'weights' } as const;
+    process.listener('cpu:0')({ kind: 'phase', event });
+    expect(process.sent).toContainEqual({ kind: 'device', event });
+    process.ready('cpu:0');
+    expect(process.sent).toContainEqual({
+      kind: 'device',
+      event: { kind: 'ready', device: 'cpu:0' },
+    });
+  });
+
+  it("warns when 'auto' finds no GPU", async () => {
+    const process = new Process();
+    await process.start({ devices: 'auto' });
+    expect((await process.heard('warning')).message).toContain('none here');
+    expect([...process.listeners.keys()]).toEqual(['cpu:0']);
+  });
+
+  it('fails with the code of the device that failed, and ends the process', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cpu:0', 'cpu:1'] });
+    process.ready('cpu:0');
+    const error = { code: 'ERR_OUT_OF_MEMORY', message: 'too little' } as const;
+    process.listener('cpu:1')({ kind: 'failed', error });
+    expect((await process.heard('failed')).error).toEqual(error);
+    expect(process.numExits).toBe(1);
+  });
+
+  it('fails when a device does not exist', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cuda:0'] });
+    expect((await process.heard('failed')).error.code).toBe('ERR_NO_DEVICE');
+  });
+
+  it('can be given up', async () => {
+    const process = new Process();
+    await process.start({});
+    process.tell({ kind: 'close' });
+    await process.heard('closed');
+    process.ready('cpu:0');
+    await nextTurn();
+    expect(process.sent.map(({ kind }) => kind)).not.toContain('ready');
+    expect(process.numExits).toBe(1);
+  });
+});
+
+describe('a running process', () => {
+  async function startProcess(): Promise<Process> {
+    const process = new Process();
+    await process.start({});
+    process.ready('cpu:0');
+    await process.heard('ready');
+    return process;
+  }
+
+  it('ends when it loses a device, and names it', async () => {
+    const process = await startProcess();
+    const error = { code: 'ERR_INTERNAL', message: 'gone' } as const;
+    process.listener('cpu:0')({ kind: 'failed', error });
+    expect((await process.heard('device')).event.device).toBe('cpu:0');
+    const failed = await process.heard('failed');
+    expect(failed.error).toMatchObject({
+      code: 'ERR_DEVICE_LOST',
+      message: expect.stringContaining('cpu:0'),
+    });
+    expect(process.sent.at(-2)).toMatchObject({ kind: 'device', event: { kind: 'lost' } });
+    expect(process.numExits).toBe(1);
+  });
+
+  it('treats a result that fits no step as the loss of the device', async () => {
+    const process = await startProcess();
+    process.listener('cpu:0')({ kind: 'result', words: new Int32Array(6) });
+    expect((await process.heard('failed')).error.code).toBe('ERR_DEVICE_LOST');
+  });
+
+  it('answers a query for metrics', async () => {
+    const process = await startProcess();
+    process.tell({ kind: 'metrics', queryId: 7 });
+    expect(await process.heard('metrics')).toMatchObject({
+      queryId: 7,
+      snapshot: { uptimeMs: 60 },
+    });
+  });
+
+  it('closes its workers, says so once, and exits', async () => {
+    const process = await startProcess();
+    process.tell({ kind: 'close' });
+    process.tell({ kind: 'close' });
+    await process.heard('closed');
+    expect(process.numExits).toBe(1);
+    expect(process.sent.filter(({ kind }) => kind === 'closed')).toHaveLength(1);
+  });
+});

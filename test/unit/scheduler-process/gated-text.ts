@@ -1,0 +1,52 @@
+/** The text tasks of models/tiny in this thread, with gates that hold jobs back. */
+
+import type { DetokenizeJob, TextTasks } from '../../../src/protocol/text-jobs.js';
+import { loadTextLayer } from '../../../src/text/text-layer.js';
+import { createTextTasks } from '../../../src/text/text-tasks.js';
+
+type TaskName = 'prepare' | 'detokenize' | 'decode';
+
+export class GatedText implements TextTasks {
+  /** Rows of each job, in order. */
+  readonly jobSizes: Record<TaskName, number[]> = { prepare: [], detokenize: [], decode: [] };
+  readonly detokenizeJobs: DetokenizeJob[] = [];
+  readonly describe: TextTasks['describe'];
+  readonly prepare: TextTasks['prepare'];
+  readonly detokenize: TextTasks['detokenize'];
+  readonly decode: TextTasks['decode'];
+  readonly #gates = new Map<TaskName, { promise: Promise<void>; open: () => void }>();
+  /** What jobs reject with, as those of a thread that died do. */
+  failure: Error | null = null;
+
+  constructor(folder = 'models/tiny') {
+    const tasks = createTextTasks(loadTextLayer(folder));
+    this.describe = tasks.describe;
+    this.prepare = (job) => this.#pass('prepare', job.prompts.length, () => tasks.prepare(job));
+    this.detokenize = (job) => {
+      this.detokenizeJobs.push(job);
+      return this.#pass('detokenize', job.rows.length, () => tasks.detokenize(job));
+    };
+    this.decode = (job) => this.#pass('decode', job.rows.length, () => tasks.decode(job));
+  }
+
+  /** Jobs of this kind wait from now on. */
+  hold(task: TaskName): void {
+    let open = (): void => {};
+    const promise = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    this.#gates.set(task, { promise, open });
+  }
+
+  release(task: TaskName): void {
+    this.#gates.get(task)?.open();
+    this.#gates.delete(task);
+  }
+
+  async #pass<T>(task: TaskName, numRows: number, work: () => Promise<T>): Promise<T> {
+    this.jobSizes[task].push(numRows);
+    await this.#gates.get(task)?.promise;
+    if (this.failure !== null) throw this.failure;
+    return work();
+  }
+}
