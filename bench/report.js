@@ -21,11 +21,13 @@ const EXPLANATIONS = {
 worker. \`vs frozen\` divides collect + region by what the policy \`frozen\` took. In V8 the seconds come
 back only against \`collect-per-graph\`; against \`none\` freezing costs one collection and buys
 determinism: no pause, no finalizer and no device free inside a capture. In every capture a second
-thread releases one piece of device memory: the guard defers it. Rows with GC events under \`none\`
-would be luck of the heap's state, not a guarantee either way.`,
+thread releases one piece of device memory, which the guard defers. That \`none\` shows no GC event
+is luck: it depends on how full the heap happened to be.`,
   cpu: `Decode steps on a Qwen3-0.6B-shaped random bf16 model, context around 64. \`bandwidth share\` is weight
 bytes read per second over what a plain read of 1 GB by as many threads reaches in the same round;
-\`fma share\` is the weights' multiply-adds over the measured FMA peak of as many threads.`,
+\`fma share\` is the weights' multiply-adds over the measured FMA peak of as many threads. The probes take the best of four short
+passes and the engine the mean of a second, so a machine that is not alone lowers both shares;
+\`cpu ms per step\` counts all threads' CPU time and moves less.`,
   'host-delay': `\`monitorEventLoopDelay\` in the process that holds the Engine. The timer's own resolution, 10 ms, is
 part of every number, the idle ones too.`,
 };
@@ -37,7 +39,7 @@ function section(fileName) {
     `## ${result.scope}`,
     EXPLANATIONS[result.scope] ?? '',
     `${result.cpu}, ${result.threads} threads, Node ${result.node}, ${result.date.slice(0, 10)}, load ` +
-      `${result.loadBefore.toFixed(1)}, commit ${result.commit ?? 'unknown'} ([results/${fileName}](../bench/results/${fileName})):`,
+      `${result.loadBefore?.toFixed(1) ?? 'unknown'}, commit ${result.commit ?? 'unknown'} ([results/${fileName}](../bench/results/${fileName})):`,
     `    ${result.command}`,
     formatMarkdownTable(result.rows),
     formatMarkdownTable(pairs(result.ratios)),

@@ -63,10 +63,14 @@ async function prefillAll(decoder, sets, rounds) {
   }
 }
 
-async function tokensPerSecond(decoder, { batch, steps, slots }) {
+/** Wall time gives tokens per second; CPU time tells how much of a slow round was competition. */
+async function measureSteps(decoder, { batch, steps, slots }) {
+  const cpu = process.cpuUsage();
   const start = process.hrtime.bigint();
   for (let i = 0; i < steps; i += 1) await decoder.decode(slots);
-  return (batch * steps * 1e9) / Number(process.hrtime.bigint() - start);
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+  const { user, system } = process.cpuUsage(cpu);
+  return { tokensPerS: (batch * steps) / seconds, cpuMsPerStep: (user + system) / 1000 / steps };
 }
 
 async function measureRounds(decoder, probe, sets, rounds, log) {
@@ -74,12 +78,14 @@ async function measureRounds(decoder, probe, sets, rounds, log) {
   for (let round = 0; round < rounds; round += 1) {
     const before = await probe.bandwidth();
     const speeds = new Map();
-    for (const set of sets) speeds.set(set.batch, await tokensPerSecond(decoder, set));
+    for (const set of sets) speeds.set(set.batch, await measureSteps(decoder, set));
     const fmaPeak = await probe.fmaPeak();
     // The engine ran between two probes; what it could have had is at least their mean.
     const bandwidth = (before + (await probe.bandwidth())) / 2;
     measured.push({ bandwidth, fmaPeak, speeds });
-    const shown = [...speeds].map(([batch, speed]) => `batch ${batch}: ${speed.toFixed(1)} tok/s`);
+    const shown = [...speeds].map(
+      ([batch, speed]) => `batch ${batch}: ${speed.tokensPerS.toFixed(1)} tok/s`,
+    );
     log(
       `round ${round + 1} of ${rounds}: ${(bandwidth / 1e9).toFixed(1)} GB/s, ` +
         `${(fmaPeak / 1e9).toFixed(0)} GFLOP/s, ${shown.join(', ')}`,
@@ -90,10 +96,13 @@ async function measureRounds(decoder, probe, sets, rounds, log) {
 
 function summarize(measured, weightsBytes) {
   const rows = [...STEPS.keys()].map((batch) => {
-    const over = (value) => median(measured.map((round) => value(round, round.speeds.get(batch))));
+    const over = (value) =>
+      median(measured.map((round) => value(round, round.speeds.get(batch).tokensPerS)));
+    const cpuMs = measured.map(({ speeds }) => speeds.get(batch).cpuMsPerStep);
     return {
       batch,
       tokensPerS: over((_, speed) => speed),
+      cpuMsPerStep: median(cpuMs),
       weightsGbPerS: over((_, speed) => ((speed / batch) * weightsBytes) / 1e9),
       probeGbPerS: over((round) => round.bandwidth / 1e9),
       bandwidthShare: over((round, speed) => ((speed / batch) * weightsBytes) / round.bandwidth),
@@ -105,7 +114,9 @@ function summarize(measured, weightsBytes) {
   const row = (batch) => rows.find((candidate) => candidate.batch === batch);
   const ratios = {
     batch1BandwidthShare: row(1).bandwidthShare,
-    batch16OverBatch1: median(measured.map(({ speeds }) => speeds.get(16) / speeds.get(1))),
+    batch16OverBatch1: median(
+      measured.map(({ speeds }) => speeds.get(16).tokensPerS / speeds.get(1).tokensPerS),
+    ),
     batch16FmaShare: row(16).fmaShare,
   };
   const aims = [

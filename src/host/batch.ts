@@ -3,7 +3,14 @@
 import { PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
 import { onAbort } from './abort-watch.js';
-import { type OpenRequest, openRequest, type RequestPort, requestId, toCompletion } from './request-port.js';
+import type { RequestSink } from './pending-requests.js';
+import {
+  type OpenRequest,
+  openRequest,
+  type RequestPort,
+  requestId,
+  toCompletion,
+} from './request-port.js';
 
 /** Options of `engine.batch()`. */
 export interface BatchOptions {
@@ -18,7 +25,9 @@ export type BatchInput = Iterable<BatchRequest> | AsyncIterable<BatchRequest>;
 
 const DEFAULT_MAX_INFLIGHT = 512;
 
-type InputIterator = Iterator<BatchRequest> | AsyncIterator<BatchRequest>;
+type Source =
+  | { readonly kind: 'sync'; readonly iterator: Iterator<BatchRequest> }
+  | { readonly kind: 'async'; readonly iterator: AsyncIterator<BatchRequest> };
 
 interface Waiter {
   readonly resolve: (result: IteratorResult<BatchRow, undefined>) => void;
@@ -34,7 +43,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   readonly #input: BatchInput;
   readonly #maxInflight: number;
   readonly #signal: AbortSignal | undefined;
-  #iterator: InputIterator | null = null;
+  #source: Source | null = null;
   #state: 'new' | 'admitting' | 'draining' | 'done' = 'new';
   /** The input's `next` is under way. */
   #isReading = false;
@@ -96,10 +105,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     });
     if (this.#state !== 'admitting') return;
     try {
-      this.#iterator =
-        Symbol.asyncIterator in this.#input
-          ? this.#input[Symbol.asyncIterator]()
-          : this.#input[Symbol.iterator]();
+      this.#source = openInput(this.#input);
     } catch (error) {
       this.#fail(error);
     }
@@ -110,22 +116,23 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     while (this.#canAdmit()) {
       this.#isReading = true;
       try {
-        const next = this.#iterator?.next();
-        if (next instanceof Promise) {
-          next.then(
-            (result) => {
-              this.#takeInput(result);
-              this.#admit();
-            },
-            (error) => this.#fail(error),
-          );
-          return;
-        }
-        if (next !== undefined) this.#takeInput(next as IteratorResult<BatchRequest>);
+        const source = this.#source;
+        if (source?.kind === 'sync') this.#takeInput(source.iterator.next());
+        else void this.#takeLater(source?.iterator.next());
       } catch (error) {
         this.#fail(error);
       }
     }
+  }
+
+  async #takeLater(next: Promise<IteratorResult<BatchRequest>> | undefined): Promise<void> {
+    try {
+      const result = await next;
+      if (result !== undefined) this.#takeInput(result);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#admit();
   }
 
   #canAdmit(): boolean {
@@ -151,22 +158,19 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   #open(index: number, request: BatchRequest): void {
     const key = this.#port.reserveKey();
     const id = requestId(key, request);
+    // A row that is finished before it runs leaves it to the caller to admit the next one.
+    let isOpening = true;
+    let isFinished = false;
     const finish = (row: BatchRow): void => {
+      isFinished = true;
       this.#running.delete(index);
       this.#rows.push(row);
       this.#deliver();
-      this.#admit();
+      if (!isOpening) this.#admit();
     };
-    let isFinished = false;
-    const sink = {
-      onResult: (result: Parameters<typeof toCompletion>[1]) => {
-        isFinished = true;
-        finish({ index, id, completion: toCompletion(id, result) });
-      },
-      onError: (error: PermafrostError) => {
-        isFinished = true;
-        finish({ index, id, error });
-      },
+    const sink: RequestSink = {
+      onResult: (result) => finish({ index, id, completion: toCompletion(id, result) }),
+      onError: (error) => finish({ index, id, error }),
     };
     try {
       const open = openRequest(this.#port, key, request, { stream: false, sink });
@@ -177,6 +181,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
       if (cause.code !== 'ERR_BAD_REQUEST') this.#failAfterRows(cause);
       finish({ index, id, error: cause });
     }
+    isOpening = false;
   }
 
   /** Answers the calls of `next()` that can be answered. */
@@ -227,9 +232,16 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     if (this.#state !== 'admitting') return;
     this.#state = 'draining';
     try {
-      await this.#iterator?.return?.();
+      await this.#source?.iterator.return?.();
     } catch {
       // It was told that its values don't matter any more; neither does its error.
     }
   }
+}
+
+function openInput(input: BatchInput): Source {
+  if (Symbol.asyncIterator in input) {
+    return { kind: 'async', iterator: input[Symbol.asyncIterator]() };
+  }
+  return { kind: 'sync', iterator: input[Symbol.iterator]() };
 }

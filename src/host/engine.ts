@@ -20,6 +20,7 @@ import { Batch, type BatchInput, type BatchOptions } from './batch.js';
 import { openRequest, requestId, toCompletion } from './request-port.js';
 import { SchedulerClient } from './scheduler-client.js';
 import { spawnScheduler } from './scheduler-process.js';
+import { streamRequest } from './stream.js';
 
 /** How `generate` and `stream` treat one prompt: sampling, and what a batch's request may have. */
 export interface GenerateOptions extends SamplingParams {
@@ -32,6 +33,12 @@ export interface GenerateOptions extends SamplingParams {
   /** Ends the request early with finishReason 'abort'. */
   readonly signal?: AbortSignal;
 }
+
+/** A listener of one of the engine's events. */
+export type EngineListener<Name extends keyof EngineEvents> = EventEmitter.EventListener<
+  EngineEvents,
+  Name
+>;
 
 /**
  * A model on one or more devices, in a process of its own. Engines are independent of each other,
@@ -92,15 +99,11 @@ export class Engine implements AsyncDisposable {
       requestedAtMs,
       startupTimeoutMs: options.startupTimeoutMs ?? DEFAULT_STARTUP_TIMEOUT_MS,
       connect: spawnScheduler,
-      emit: (name, ...args) => {
-        try {
-          events.emit(name, ...args);
-        } catch (error) {
-          // A listener's error is the application's, and must not pass for one of the connection.
-          queueMicrotask(() => {
-            throw error;
-          });
-        }
+      events: {
+        capture: (event) => guard(() => events.emit('capture', event)),
+        device: (event) => guard(() => events.emit('device', event)),
+        startup: (report) => guard(() => events.emit('startup', report)),
+        warning: (event) => guard(() => events.emit('warning', event)),
       },
     });
     return new Engine(client, events, await client.ready);
@@ -184,20 +187,20 @@ export class Engine implements AsyncDisposable {
    * @example
    * engine.on('device', (event) => console.log(event.kind, event.device))
    */
-  on<Name extends keyof EngineEvents>(name: Name, listener: EngineEvents[Name]): this {
-    this.#emitter(name).on(name, listener);
+  on<Name extends keyof EngineEvents>(name: Name, listener: EngineListener<Name>): this {
+    this.#events.on(name, listener);
     return this;
   }
 
   /** Like {@link Engine.on}, for one event. */
-  once<Name extends keyof EngineEvents>(name: Name, listener: EngineEvents[Name]): this {
-    this.#emitter(name).once(name, listener);
+  once<Name extends keyof EngineEvents>(name: Name, listener: EngineListener<Name>): this {
+    this.#events.once(name, listener);
     return this;
   }
 
   /** Stops calling `listener`, or every listener of this name. */
-  off<Name extends keyof EngineEvents>(name: Name, listener?: EngineEvents[Name]): this {
-    this.#emitter(name).off(name, listener);
+  off<Name extends keyof EngineEvents>(name: Name, listener?: EngineListener<Name>): this {
+    this.#events.off(name, listener);
     return this;
   }
 
@@ -215,5 +218,28 @@ export class Engine implements AsyncDisposable {
   /** `await using engine = await Engine.start(…)` closes it at the end of the block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+function toRequest(prompt: Prompt, options: GenerateOptions): BatchRequest {
+  const { id, priority, deadlineMs, signal, ...params } = options;
+  return {
+    prompt,
+    params,
+    ...(id !== undefined && { id }),
+    ...(priority !== undefined && { priority }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+    ...(signal !== undefined && { signal }),
+  };
+}
+
+/** A listener's error is the application's, and must not pass for one of the connection. */
+function guard(emit: () => void): void {
+  try {
+    emit();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

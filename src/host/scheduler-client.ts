@@ -15,18 +15,14 @@ const CLOSE_TIMEOUT_MS = 5000;
 /** How long a process that said it can't go on may take to end itself. */
 const FAILED_TIMEOUT_MS = 1500;
 
-type EmitEvent = <Name extends keyof EngineEvents>(
-  name: Name,
-  ...args: Parameters<EngineEvents[Name]>
-) => void;
-
 export interface SchedulerClientOptions {
   readonly config: EngineConfig;
   /** On the machine's monotonic clock. */
   readonly requestedAtMs: number;
   readonly startupTimeoutMs: number;
   readonly connect: ConnectScheduler;
-  readonly emit: EmitEvent;
+  /** Must not throw. */
+  readonly events: EngineEvents;
   readonly now?: () => number;
 }
 
@@ -146,16 +142,16 @@ export class SchedulerClient implements RequestPort {
   }
 
   #takeMessage(message: SchedulerMessage): void {
-    const { emit } = this.#options;
+    const { events } = this.#options;
     switch (message.kind) {
       case 'capture':
-        emit('capture', message.event);
+        events.capture(message.event);
         return;
       case 'device':
-        emit('device', message.event);
+        events.device(message.event);
         return;
       case 'warning':
-        emit('warning', { message: message.message });
+        events.warning({ message: message.message });
         return;
       case 'ready':
         this.#takeReady(message.report);
@@ -194,7 +190,7 @@ export class SchedulerClient implements RequestPort {
       durationMs: totalMs - report.totalMs,
     };
     const complete = { ...report, totalMs, phases: [...report.phases, handshake] };
-    this.#options.emit('startup', complete);
+    this.#options.events.startup(complete);
     this.#resolveReady(complete);
     this.#updateReference();
   }

@@ -97,19 +97,14 @@ const VLLM_CAPTURE_SIZES: readonly number[] = [
 ];
 
 const count = (max = Number.MAX_SAFE_INTEGER) => z.int().min(1).max(max);
-const listener = z
-  .custom((value) => typeof value === 'function', 'expected a function')
-  .optional();
+const listener = z.custom((value) => typeof value === 'function', 'expected a function').optional();
 
 const deviceName = z
   .string()
   .regex(/^(cpu|cuda)(:(0|[1-9]\d{0,3}))?$/, "expected 'cpu', 'cuda', 'cpu:N' or 'cuda:N'");
 
 const gcPolicySchema = z.union(
-  [
-    z.literal(['frozen', 'collect-per-graph', 'none']),
-    z.strictObject({ collectEvery: count() }),
-  ],
+  [z.literal(['frozen', 'collect-per-graph', 'none']), z.strictObject({ collectEvery: count() })],
   "expected 'frozen', 'collect-per-graph', 'none' or { collectEvery: n } with an integer n >= 1",
 );
 

@@ -17,7 +17,7 @@
 // weights, one activation and the mask. A weight is loaded for R rows, an activation for N outputs.
 // One core of Zen 3 reaches 44 of 50 GMAC/s with all operands in the cache. While a block of
 // weights is in use the next one is prefetched, a share by each tile, so that memory and arithmetic
-// overlap (16 rows streamed from memory: 30 GMAC/s without, 37 with).
+// overlap (16 rows streamed from memory: 24 GMAC/s without, 36 with).
 
 #include <cstdint>
 

@@ -1,0 +1,62 @@
+/** What is written on a command line, to values. Pure; what is wrong becomes a usage error. */
+
+import { InvalidArgumentError } from 'commander';
+import type { GcPolicy } from '../protocol/report.js';
+
+/** Both ends included. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** `8` */
+export function parseCount(text: string): number {
+  return readInteger(text, 1);
+}
+
+/** `0` */
+export function parseSeed(text: string): number {
+  return readInteger(text, 0);
+}
+
+/** `0.7` */
+export function parseNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) {
+    throw new InvalidArgumentError('Expected a number.');
+  }
+  return value;
+}
+
+/** `100:1024`, or `100` for exactly that many. */
+export function parseRange(text: string): Range {
+  const [first = '', last = first, ...more] = text.split(':');
+  if (more.length > 0) throw new InvalidArgumentError('Expected N or MIN:MAX.');
+  const range = { min: readInteger(first, 1), max: readInteger(last, 1) };
+  if (range.min > range.max) throw new InvalidArgumentError('MIN is larger than MAX.');
+  return range;
+}
+
+/** `frozen`, `collect-per-graph`, `none` or `collect-every:8`. */
+export function parseGcPolicy(text: string): GcPolicy {
+  if (text === 'frozen' || text === 'collect-per-graph' || text === 'none') return text;
+  const every = /^collect-every:(\d+)$/.exec(text)?.[1];
+  if (every !== undefined && Number(every) > 0) return { collectEvery: Number(every) };
+  throw new InvalidArgumentError('Expected frozen, collect-per-graph, collect-every:N or none.');
+}
+
+/** `vllm67` or `1,2,4`. */
+export function parseCaptureSizes(text: string): 'vllm67' | number[] {
+  return text === 'vllm67' ? text : text.split(',').map((size) => readInteger(size, 1));
+}
+
+/** `auto` or `cuda:0,cuda:1`; whether they exist, and their names, is the engine's to check. */
+export function parseDevices(text: string): 'auto' | string[] {
+  return text === 'auto' ? text : text.split(',').map((name) => name.trim());
+}
+
+function readInteger(text: string, min: number): number {
+  const value = Number(text);
+  if (/^\s*\d+\s*$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
+  throw new InvalidArgumentError(`Expected an integer from ${min} on, got '${text}'.`);
+}

@@ -1,0 +1,167 @@
+/** `permafrost bench`: random prompts through an engine, and how fast that went. */
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import type { Engine } from '../host/engine.js';
+import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
+import type { GraphUse } from '../protocol/report.js';
+import { parseCount, parseRange, parseSeed, type Range } from './arguments.js';
+import { randomRequests } from './bench-requests.js';
+import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
+import { EXIT, type ExitCode, StartError } from './exit-code.js';
+import { formatCount, formatMs, tableLines } from './format.js';
+import { watchInterruption } from './interruption.js';
+import { withEngine } from './open-engine.js';
+import { createProgress, type ProgressDisplay } from './progress.js';
+
+interface BenchFlags extends EngineFlags {
+  readonly numSeqs: number;
+  readonly inputLen: Range;
+  readonly outputLen: Range;
+  readonly seed: number;
+  readonly json?: boolean;
+}
+
+interface BenchReport {
+  readonly schema: 1;
+  readonly model: string;
+  readonly numSeqs: number;
+  readonly inputLen: Range;
+  readonly outputLen: Range;
+  readonly seed: number;
+  readonly wallMs: number;
+  readonly promptTokens: number;
+  readonly completionTokens: number;
+  readonly outputTokensPerSecond: number;
+  readonly totalTokensPerSecond: number;
+  readonly errorsByCode: Readonly<Partial<Record<ErrorCode, number>>>;
+  readonly devices: readonly {
+    readonly device: string;
+    readonly name: string;
+    readonly steps: number;
+    readonly busyMs: number;
+    readonly idleMs: number;
+    readonly paddedRows: number;
+    readonly preemptions: number;
+    readonly graphs: readonly GraphUse[];
+  }[];
+}
+
+export function addBench(program: Command, end: (code: ExitCode) => void): void {
+  const command = program
+    .command('bench')
+    .description('run random prompts and report tokens per second')
+    .option('--num-seqs <n>', 'sequences', parseCount, 256)
+    .option('--input-len <range>', 'prompt tokens, N or MIN:MAX', parseRange, {
+      min: 100,
+      max: 1024,
+    })
+    .option('--output-len <range>', 'output tokens', parseRange, { min: 100, max: 1024 })
+    .option('--seed <n>', 'of prompts and lengths', parseSeed, 0)
+    .option('--json', 'the report as JSON');
+  addEngineFlags(command).action(async (flags: BenchFlags) => end(await bench(flags)));
+}
+
+async function bench(flags: BenchFlags): Promise<ExitCode> {
+  const progress = createProgress();
+  const vocabSize = await readVocabSize(flags.model);
+  return withEngine(engineOptions(flags), progress, async (engine) => {
+    using interruption = watchInterruption(() => {});
+    const report = await measure(engine, flags, vocabSize, progress, interruption.signal);
+    progress.stop();
+    if (interruption.signal.aborted) return EXIT.interrupted;
+    const text = flags.json === true ? JSON.stringify(report, null, 2) : lines(report).join('\n');
+    process.stdout.write(`${text}\n`);
+    return Object.keys(report.errorsByCode).length > 0 ? EXIT.someFailed : EXIT.ok;
+  });
+}
+
+async function measure(
+  engine: Engine,
+  flags: BenchFlags,
+  vocabSize: number,
+  progress: ProgressDisplay,
+  signal: AbortSignal,
+): Promise<BenchReport> {
+  const { numSeqs, inputLen, outputLen, seed, model } = flags;
+  const requests = randomRequests({ numSeqs, inputLen, outputLen, seed, vocabSize });
+  const errorsByCode: Partial<Record<ErrorCode, number>> = {};
+  let promptTokens = 0;
+  let completionTokens = 0;
+  let done = 0;
+  const startMs = performance.now();
+  for await (const row of engine.batch(requests, { maxInflight: numSeqs, signal })) {
+    done++;
+    if ('error' in row) {
+      errorsByCode[row.error.code] = (errorsByCode[row.error.code] ?? 0) + 1;
+    } else {
+      promptTokens += row.completion.usage.promptTokens;
+      completionTokens += row.completion.usage.completionTokens;
+    }
+    const rate = completionTokens / ((performance.now() - startMs) / 1000);
+    const note = `${formatCount(rate)} tokens/s`;
+    progress.show({ label: 'Generating', done, total: numSeqs, note });
+  }
+  const wallMs = performance.now() - startMs;
+  const { devices } = await engine.metrics();
+  return {
+    schema: 1,
+    model,
+    numSeqs,
+    inputLen,
+    outputLen,
+    seed,
+    wallMs,
+    promptTokens,
+    completionTokens,
+    outputTokensPerSecond: completionTokens / (wallMs / 1000),
+    totalTokensPerSecond: (promptTokens + completionTokens) / (wallMs / 1000),
+    errorsByCode,
+    devices: devices.map(({ device, steps, busyMs, idleMs, paddedRows, preemptions, graphs }) => {
+      const { name } = engine.startup.devices.find((one) => one.device === device) ?? { name: '' };
+      return { device, name, steps, busyMs, idleMs, paddedRows, preemptions, graphs };
+    }),
+  };
+}
+
+function lines(report: BenchReport): string[] {
+  const { numSeqs, promptTokens, completionTokens, wallMs, errorsByCode } = report;
+  const failures = Object.entries(errorsByCode).map(([code, count]) => `${count} × ${code}`);
+  return [
+    `${formatCount(numSeqs)} sequences in ${formatMs(wallMs)}: ` +
+      `${formatCount(promptTokens)} prompt and ${formatCount(completionTokens)} output tokens`,
+    ...(failures.length > 0 ? [`failed: ${failures.join(', ')}`] : []),
+    '',
+    `output  ${formatCount(report.outputTokensPerSecond).padStart(10)} tokens/s`,
+    `total   ${formatCount(report.totalTokensPerSecond).padStart(10)} tokens/s`,
+    ...report.devices.flatMap((device) => [
+      '',
+      `${device.device}  ${device.name}`.slice(0, 80),
+      `  ${formatCount(device.steps)} steps · busy ${formatMs(device.busyMs)} · ` +
+        `idle ${formatMs(device.idleMs)} · ${formatCount(device.paddedRows)} padded rows · ` +
+        `${formatCount(device.preemptions)} preemptions`,
+      ...tableLines(
+        [{ title: 'graph' }, { title: 'replays' }],
+        device.graphs
+          .filter(({ replays }) => replays > 0)
+          .map(({ batchSize, replays }) => [String(batchSize), formatCount(replays)]),
+      ).map((line) => `  ${line}`),
+    ]),
+  ];
+}
+
+/** Prompts are token ids, so that a checkpoint without a tokenizer can be measured too. */
+async function readVocabSize(model: string): Promise<number> {
+  const path = join(model, 'config.json');
+  const config: unknown = await readFile(path, 'utf8').then(JSON.parse, (cause: Error) => {
+    const error = new PermafrostError('ERR_MODEL_NOT_FOUND', `${path}: ${cause.message}`, {
+      cause,
+    });
+    throw new StartError('no model', { cause: error });
+  });
+  const size = (config as { readonly vocab_size?: unknown } | null)?.vocab_size;
+  if (typeof size === 'number' && Number.isInteger(size) && size > 0) return size;
+  const error = new PermafrostError('ERR_MODEL_CONFIG', `${path}: vocab_size is ${String(size)}`);
+  throw new StartError('no vocabulary', { cause: error });
+}

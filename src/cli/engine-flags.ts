@@ -1,0 +1,57 @@
+/** The options that every command with an engine has. */
+
+import type { Command } from 'commander';
+import type { EngineOptions } from '../protocol/options.js';
+import type { GcPolicy } from '../protocol/report.js';
+import {
+  parseCaptureSizes,
+  parseCount,
+  parseDevices,
+  parseGcPolicy,
+  parseNumber,
+} from './arguments.js';
+
+export interface EngineFlags {
+  readonly model: string;
+  readonly devices: 'auto' | string[];
+  readonly gcPolicy?: GcPolicy;
+  readonly captureSizes?: 'vllm67' | number[];
+  readonly enforceEager?: boolean;
+  readonly maxNumSeqs?: number;
+  readonly maxModelLen?: number;
+  readonly kvCacheBytes?: number;
+  readonly gpuMemoryUtilization?: number;
+}
+
+export function addEngineFlags(command: Command): Command {
+  return command
+    .requiredOption('-m, --model <dir>', 'checkpoint folder')
+    .option('-d, --devices <list>', 'auto, cpu, or cuda:0,cuda:1', parseDevices, 'auto')
+    .option(
+      '--gc-policy <policy>',
+      'frozen, collect-per-graph, collect-every:N or none (default: frozen)',
+      parseGcPolicy,
+    )
+    .option('--capture-sizes <list>', 'batch sizes such as 1,2,4, or vllm67', parseCaptureSizes)
+    .option('--enforce-eager', 'capture no graphs')
+    .option('--max-num-seqs <n>', 'sequences at once, per device', parseCount)
+    .option('--max-model-len <n>', 'longest sequence, in tokens', parseCount)
+    .option('--kv-cache-bytes <n>', 'KV cache, per device', parseCount)
+    .option('--gpu-memory-utilization <x>', 'share of device memory, 0 to 1', parseNumber);
+}
+
+export function engineOptions(flags: EngineFlags): EngineOptions {
+  return {
+    model: flags.model,
+    devices: flags.devices,
+    ...(flags.gcPolicy !== undefined && { gcPolicy: flags.gcPolicy }),
+    ...(flags.captureSizes !== undefined && { captureSizes: flags.captureSizes }),
+    ...(flags.enforceEager !== undefined && { enforceEager: flags.enforceEager }),
+    ...(flags.maxNumSeqs !== undefined && { maxNumSeqs: flags.maxNumSeqs }),
+    ...(flags.maxModelLen !== undefined && { maxModelLen: flags.maxModelLen }),
+    ...(flags.kvCacheBytes !== undefined && { kvCacheBytes: flags.kvCacheBytes }),
+    ...(flags.gpuMemoryUtilization !== undefined && {
+      gpuMemoryUtilization: flags.gpuMemoryUtilization,
+    }),
+  };
+}

@@ -1,0 +1,62 @@
+/** An engine for a command: its start shown, its end certain. */
+
+import { Engine } from '../host/engine.js';
+import type { EngineOptions } from '../protocol/options.js';
+import { StartError } from './exit-code.js';
+import type { ProgressDisplay } from './progress.js';
+
+/**
+ * Starts an engine and shows how that goes.
+ * @throws StartError with the reason as its cause.
+ */
+export async function openEngine(
+  options: EngineOptions,
+  progress: ProgressDisplay,
+): Promise<Engine> {
+  const captured = new Map<string, { done: number; total: number }>();
+  const loading = (note: string) =>
+    progress.show({ label: 'Loading model', done: 0, total: 0, note });
+  loading('');
+  try {
+    return await Engine.start({
+      ...options,
+      on: {
+        device: (event) => {
+          if (event.kind === 'phase' && captured.size === 0) {
+            loading(`${event.device}: ${event.phase}`);
+          }
+        },
+        capture: ({ device, done, total, graph }) => {
+          captured.set(device, { done, total });
+          const counts = [...captured.values()];
+          progress.show({
+            label: 'Capturing graphs',
+            done: counts.reduce((sum, count) => sum + count.done, 0),
+            total: counts.reduce((sum, count) => sum + count.total, 0),
+            note: `${device} batch ${graph.batchSize}`,
+          });
+        },
+        warning: ({ message }) => progress.say(`warning: ${message}`),
+      },
+    });
+  } catch (cause) {
+    throw new StartError('the engine could not start', { cause });
+  } finally {
+    progress.stop();
+  }
+}
+
+/** Runs `use` with an engine, and closes it whatever comes of that. */
+export async function withEngine<Result>(
+  options: EngineOptions,
+  progress: ProgressDisplay,
+  use: (engine: Engine) => Promise<Result>,
+): Promise<Result> {
+  const engine = await openEngine(options, progress);
+  try {
+    return await use(engine);
+  } finally {
+    progress.stop();
+    await engine.close();
+  }
+}

@@ -1,0 +1,107 @@
+/** Progress on standard error: a live line on a terminal, a line now and then elsewhere. */
+
+import ora, { type Ora } from 'ora';
+import { formatBar } from './format.js';
+
+export interface ProgressState {
+  /** What is being done. */
+  readonly label: string;
+  readonly done: number;
+  /** null: not known. */
+  readonly total: number | null;
+  readonly note?: string;
+}
+
+export interface ProgressDisplay {
+  show(state: ProgressState): void;
+  /** Writes a line that stays. */
+  say(line: string): void;
+  /** Takes the live line away. Idempotent; `show` brings it back. */
+  stop(): void;
+}
+
+/** The display that suits a stream. */
+export function createProgress(stream: NodeJS.WriteStream = process.stderr): ProgressDisplay {
+  const { TERM, CI } = process.env;
+  const isLive = stream.isTTY && TERM !== 'dumb' && CI === undefined;
+  return isLive ? new LiveProgress(stream) : new LineProgress(stream);
+}
+
+const BAR_WIDTH = 24;
+const LABEL_WIDTH = 16;
+/** The spinner and the space behind it, and a last column that would make the terminal wrap. */
+const MARGIN = 3;
+
+/** `Capturing graphs  ████████░░░░  12/67  cuda:0`, at most `width` characters. */
+export function progressText(
+  { label, done, total, note = '' }: ProgressState,
+  width: number,
+): string {
+  const bar = total === null ? '' : formatBar(total === 0 ? 1 : done / total, BAR_WIDTH);
+  const counts = total === null ? String(done) : `${done}/${total}`;
+  const parts = total === 0 ? [label, note] : [label.padEnd(LABEL_WIDTH), bar, counts, note];
+  return parts
+    .filter((part) => part !== '')
+    .join('  ')
+    .slice(0, width);
+}
+
+class LiveProgress implements ProgressDisplay {
+  readonly #stream: NodeJS.WriteStream;
+  #spinner: Ora | null = null;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  show(state: ProgressState): void {
+    const text = progressText(state, (this.#stream.columns || 80) - MARGIN);
+    if (this.#spinner !== null) {
+      this.#spinner.text = text;
+      return;
+    }
+    // Standard input stays as it is: Ctrl-C must reach the command.
+    this.#spinner = ora({ stream: this.#stream, discardStdin: false, text }).start();
+  }
+
+  say(line: string): void {
+    const { text } = this.#spinner ?? {};
+    this.#spinner?.stop();
+    this.#stream.write(`${line}\n`);
+    if (text !== undefined) this.#spinner?.start(text);
+  }
+
+  stop(): void {
+    this.#spinner?.stop();
+    this.#spinner = null;
+  }
+}
+
+const LINE_INTERVAL_MS = 2000;
+
+class LineProgress implements ProgressDisplay {
+  readonly #stream: NodeJS.WriteStream;
+  #lastLine = '';
+  #lastMs = Number.NEGATIVE_INFINITY;
+
+  constructor(stream: NodeJS.WriteStream) {
+    this.#stream = stream;
+  }
+
+  show({ label, done, total, note = '' }: ProgressState): void {
+    const nowMs = performance.now();
+    if (nowMs - this.#lastMs < LINE_INTERVAL_MS && done !== total) return;
+    const counts = total === null ? `${done}` : `${done}/${total}`;
+    const line = [label, total === 0 ? '' : counts, note].filter((part) => part !== '').join('  ');
+    if (line === this.#lastLine) return;
+    this.#lastLine = line;
+    this.#lastMs = nowMs;
+    this.#stream.write(`${line}\n`);
+  }
+
+  say(line: string): void {
+    this.#stream.write(`${line}\n`);
+  }
+
+  stop(): void {}
+}

@@ -1,0 +1,39 @@
+/** Permafrost: LLM batch inference embedded in Node.js. */
+
+export type { BatchOptions } from './host/batch.js';
+export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
+export { type BatchEngine, type BatchFileOptions, runBatchFile } from './jobs/run-batch-file.js';
+export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';
+export { ERROR_CODES, type ErrorCode, PermafrostError } from './protocol/errors.js';
+export type { EngineOptions } from './protocol/options.js';
+export type {
+  CaptureEvent,
+  CaptureReport,
+  DeviceEvent,
+  DeviceMemory,
+  DeviceMetrics,
+  DeviceReport,
+  EngineEvents,
+  GcEvent,
+  GcPolicy,
+  GraphReport,
+  GraphUse,
+  MetricsSnapshot,
+  Phase,
+  StartupReport,
+  WarningEvent,
+} from './protocol/report.js';
+export type {
+  BatchRequest,
+  BatchRow,
+  ChatMessage,
+  Choice,
+  ChoiceLogprob,
+  Completion,
+  FinishReason,
+  Prompt,
+  SamplingParams,
+  StreamChunk,
+  TokenLogprob,
+  Usage,
+} from './protocol/requests.js';
