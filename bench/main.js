@@ -104,6 +104,8 @@ try {
 } catch (error) {
   // A scope marks bad option values with this code too.
   const usage = error instanceof UsageError || error.code === 'ERR_USAGE';
-  console.error(usage ? `bench: ${error.message}` : error);
+  const unbuilt = error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes('/dist/');
+  if (unbuilt) console.error('bench: dist/ is missing: npm run build:ts');
+  else console.error(usage ? `bench: ${error.message}` : error);
   process.exitCode = usage ? 2 : 1;
 }

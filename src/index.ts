@@ -4,7 +4,12 @@ export type { BatchOptions } from './host/batch.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
 export { type BatchEngine, type BatchFileOptions, runBatchFile } from './jobs/run-batch-file.js';
 export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';
-export { ERROR_CODES, type ErrorCode, PermafrostError } from './protocol/errors.js';
+export {
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorRecord,
+  PermafrostError,
+} from './protocol/errors.js';
 export type { EngineOptions } from './protocol/options.js';
 export type {
   CaptureEvent,

@@ -121,8 +121,8 @@ class Event {
   virtual ~Event() = default;
 };
 
-// Fills `bytes` at `out` from `offset` of the source; called with host memory, possibly from several
-// threads at once, in pieces that begin and end on multiples of 4 bytes.
+// Fills `bytes` at `out` from `offset` of the source; called with host memory, possibly from
+// several threads at once, in pieces that begin and end on multiples of 4 bytes.
 using ChunkReader = std::function<void(void* out, size_t offset, size_t bytes)>;
 
 class Backend {

@@ -9,10 +9,7 @@ import type { ProgressDisplay } from './progress.js';
  * Starts an engine and shows how that goes.
  * @throws StartError with the reason as its cause.
  */
-export async function openEngine(
-  options: EngineOptions,
-  progress: ProgressDisplay,
-): Promise<Engine> {
+async function openEngine(options: EngineOptions, progress: ProgressDisplay): Promise<Engine> {
   const captured = new Map<string, { done: number; total: number }>();
   const loading = (note: string) =>
     progress.show({ label: 'Loading model', done: 0, total: 0, note });

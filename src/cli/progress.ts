@@ -33,10 +33,7 @@ const LABEL_WIDTH = 16;
 const MARGIN = 3;
 
 /** `Capturing graphs  ████████░░░░  12/67  cuda:0`, at most `width` characters. */
-export function progressText(
-  { label, done, total, note = '' }: ProgressState,
-  width: number,
-): string {
+function progressText({ label, done, total, note = '' }: ProgressState, width: number): string {
   const bar = total === null ? '' : formatBar(total === 0 ? 1 : done / total, BAR_WIDTH);
   const counts = total === null ? String(done) : `${done}/${total}`;
   const parts = total === 0 ? [label, note] : [label.padEnd(LABEL_WIDTH), bar, counts, note];

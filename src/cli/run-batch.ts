@@ -18,6 +18,7 @@ interface RunBatchFlags extends EngineFlags {
   readonly output: string;
   readonly resume?: boolean;
   readonly maxInflight?: number;
+  readonly json?: boolean;
 }
 
 export function addRunBatch(program: Command, end: (code: ExitCode) => void): void {
@@ -27,7 +28,8 @@ export function addRunBatch(program: Command, end: (code: ExitCode) => void): vo
     .requiredOption('-i, --input <file>', 'requests')
     .requiredOption('-o, --output <file>', 'results; also the journal that --resume reads')
     .option('--resume', 'keep the results that the output has, run the other rows')
-    .option('--max-inflight <n>', 'rows in the engine at once', parseCount);
+    .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
+    .option('--json', 'print the summary as JSON on stdout');
   addEngineFlags(command).action(async (flags: RunBatchFlags) => end(await runBatch(flags)));
 }
 
@@ -38,7 +40,9 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
   const progress = createProgress();
   return withEngine(engineOptions(flags), progress, async (engine) => {
     for (const { device, capture } of engine.startup.devices) {
-      progress.say(`${device}: ready, ${regionLines(capture)[0]}`);
+      const [first, ...more] = regionLines(capture);
+      progress.say(`${device}: ready, ${first}`);
+      for (const line of more) progress.say(`  ${line}`);
     }
     using interruption = watchInterruption(() =>
       progress.say('interrupted: finishing the rows that run; Ctrl-C again stops at once'),
@@ -53,12 +57,13 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
     });
     progress.stop();
     for (const line of summaryLines(summary, output)) progress.say(line);
+    if (flags.json === true) console.log(JSON.stringify(summary));
     return exitCode(summary);
   });
 }
 
 /** A job's progress, as the display has it. */
-export function batchProgress(now: BatchFileProgress): ProgressState {
+function batchProgress(now: BatchFileProgress): ProgressState {
   const { succeeded, failed, skipped, total, completionTokens, elapsedMs } = now;
   const rate = elapsedMs > 0 ? completionTokens / (elapsedMs / 1000) : 0;
   const failures = failed > 0 ? `${formatCount(failed)} failed · ` : '';
@@ -71,7 +76,7 @@ export function batchProgress(now: BatchFileProgress): ProgressState {
 }
 
 /** What a job did. */
-export function summaryLines(summary: BatchFileSummary, output: string): string[] {
+function summaryLines(summary: BatchFileSummary, output: string): string[] {
   const { succeeded, failed, skipped, unfinished, completionTokens, elapsedMs } = summary;
   const rate = completionTokens / (elapsedMs / 1000);
   const counts = [

@@ -47,7 +47,7 @@ export function regionLines(capture: CaptureReport): string[] {
 }
 
 /** As `--gc-policy` takes it. */
-export function policyText(policy: GcPolicy): string {
+function policyText(policy: GcPolicy): string {
   return typeof policy === 'string' ? policy : `collect-every:${policy.collectEvery}`;
 }
 

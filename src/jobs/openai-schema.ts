@@ -11,7 +11,7 @@
 import * as z from 'zod';
 
 /** Marks an issue as a feature that is refused, and not as a mistake in the line. */
-export const UNSUPPORTED = { isUnsupported: true };
+const UNSUPPORTED = { isUnsupported: true };
 
 const refused = z
   .custom<undefined | null>((value) => value === undefined || value === null, {

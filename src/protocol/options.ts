@@ -180,7 +180,7 @@ export function resolveEngineOptions(
 }
 
 function defaultGcPolicy(env: Readonly<Record<string, string | undefined>>): GcPolicy {
-  return env['PERMAFROST_ENABLE_CUDAGRAPH_GC'] === '1' ? 'collect-per-graph' : 'frozen';
+  return env.PERMAFROST_ENABLE_CUDAGRAPH_GC === '1' ? 'collect-per-graph' : 'frozen';
 }
 
 /** `cpu` → `cpu:0`. */

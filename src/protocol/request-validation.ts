@@ -48,7 +48,8 @@ const messagesSchema = z.strictObject({
 
 const requestSchema = z.strictObject({
   id: z.string().optional(),
-  prompt: z.unknown(),
+  // Checked by hand below.
+  prompt: z.unknown().optional(),
   params: samplingParamsSchema.optional(),
   priority: z.number().optional(),
   deadlineMs: z.number().min(0).optional(),

@@ -157,7 +157,11 @@ describe('an engine on the CPU', () => {
 
   test('serves token ids from a checkpoint without a tokenizer, and refuses text', async () => {
     await using engine = await Engine.start({ model: goldenModel('qwen3-tied'), devices: ['cpu'] });
-    const done = await engine.generate([5, 6, 7], { maxTokens: 4, temperature: 0, ignoreEos: true });
+    const done = await engine.generate([5, 6, 7], {
+      maxTokens: 4,
+      temperature: 0,
+      ignoreEos: true,
+    });
     expect(done.tokenIds).toHaveLength(4);
     expect(done.text).toBe('');
     await expect(engine.generate('hello')).rejects.toMatchObject({ code: 'ERR_NO_TOKENIZER' });
@@ -170,8 +174,8 @@ describe('an engine on the CPU', () => {
     [{ surprise: 1 } as object, 'ERR_BAD_OPTION'],
     [{ startupTimeoutMs: 1 }, 'ERR_STARTUP_TIMEOUT'],
   ])('does not start with %o: %s', async (options, code) => {
-    await expect(
-      Engine.start({ model: TINY, devices: ['cpu'], ...options }),
-    ).rejects.toMatchObject({ code });
+    await expect(Engine.start({ model: TINY, devices: ['cpu'], ...options })).rejects.toMatchObject(
+      { code },
+    );
   });
 });

@@ -8,7 +8,10 @@ const MODEL = goldenModel('qwen3-tied');
 /** Requests of different lengths and seeds, half of them sampled. */
 const requests: readonly BatchRequest[] = Array.from({ length: 40 }, (_, i) => ({
   id: `r${i}`,
-  prompt: Array.from({ length: 3 + ((i * 13) % 70) }, (_unused, j) => 3 + ((i * 31 + j * 17) % 500)),
+  prompt: Array.from(
+    { length: 3 + ((i * 13) % 70) },
+    (_unused, j) => 3 + ((i * 31 + j * 17) % 500),
+  ),
   params: {
     maxTokens: 10 + ((i * 7) % 40),
     ignoreEos: true,
@@ -20,7 +23,10 @@ const requests: readonly BatchRequest[] = Array.from({ length: 40 }, (_, i) => (
 
 type Options = Omit<Parameters<typeof Engine.start>[0], 'model'>;
 
-async function tokensOf(options: Options, inflight: number): Promise<Map<string, readonly number[]>> {
+async function tokensOf(
+  options: Options,
+  inflight: number,
+): Promise<Map<string, readonly number[]>> {
   await using engine = await Engine.start({ model: MODEL, ...options });
   const tokens = new Map<string, readonly number[]>();
   for await (const row of engine.batch(requests, { maxInflight: inflight })) {

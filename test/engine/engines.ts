@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type * as api from '../../src/index.js';
 
 export const DIST = new URL('../../dist/', import.meta.url);
-export const { Engine, PermafrostError, runBatchFile } = (await import(
+export const { Engine, runBatchFile } = (await import(
   new URL('index.js', DIST).href
 )) as typeof api;
 

@@ -2,7 +2,12 @@
 
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { ADMIT_WORDS, Admit, STEP_HEADER_WORDS, StepHeader } from '../../src/protocol/step-block.js';
+import {
+  ADMIT_WORDS,
+  Admit,
+  STEP_HEADER_WORDS,
+  StepHeader,
+} from '../../src/protocol/step-block.js';
 import type { NativeAddon, NativeRunner, NativeRunnerOptions } from '../../src/workers/native.js';
 
 export const addon = createRequire(import.meta.url)(
@@ -41,7 +46,7 @@ export function loadedRunner(overrides: Partial<NativeRunnerOptions> = {}): Nati
 
 const bits = new DataView(new ArrayBuffer(4));
 
-export function floatBits(value: number): number {
+function floatBits(value: number): number {
   bits.setFloat32(0, value);
   return bits.getInt32(0);
 }
@@ -56,7 +61,8 @@ export function admission(
   words[Admit.topP] = floatBits(1);
   words[Admit.repetitionPenalty] = floatBits(1);
   words[Admit.numLogprobs] = -1;
-  for (const [name, value] of Object.entries(changes)) words[Admit[name as keyof typeof Admit]] = value;
+  for (const [name, value] of Object.entries(changes))
+    words[Admit[name as keyof typeof Admit]] = value;
   return words;
 }
 
@@ -74,7 +80,7 @@ export interface StepParts {
   readonly numDecode?: number;
 }
 
-export function step(stepId: number, parts: StepParts): Int32Array {
+function step(stepId: number, parts: StepParts): Int32Array {
   const { released = [], admitted = [], appends = [], prefills = [], held = [] } = parts;
   const header = new Array<number>(STEP_HEADER_WORDS).fill(0);
   header[StepHeader.stepId] = stepId;

@@ -1,8 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { GraphReport } from '../../src/protocol/report.js';
-import type { NativeDeviceBuffer, NativeRunner } from '../../src/workers/native.js';
 import { exposeGc, runFrozenRegion } from '../../src/workers/frozen-region.js';
+import type { NativeDeviceBuffer, NativeRunner } from '../../src/workers/native.js';
 import { addon, loadedRunner } from './addon.js';
 
 const SIZES = [8, 4, 2, 1];
@@ -137,7 +137,15 @@ describe('the frozen region', () => {
         buffers[done]?.releaseFromThread();
         done += 1;
         if (done === 3) throw failure;
-        return { batchSize: 1, warmupMs: 0, captureMs: 0, instantiateMs: 0, uploadMs: 0, nodes: 0, bytes: 0 };
+        return {
+          batchSize: 1,
+          warmupMs: 0,
+          captureMs: 0,
+          instantiateMs: 0,
+          uploadMs: 0,
+          nodes: 0,
+          bytes: 0,
+        };
       },
     });
     await expect(region).rejects.toBe(failure);

@@ -153,4 +153,3 @@ describe('a worker thread', () => {
     expect(process.memoryUsage().rss - halfwayRss).toBeLessThan(STEADY_BYTES);
   });
 });
-

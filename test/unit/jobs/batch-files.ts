@@ -43,7 +43,7 @@ export async function readOutput(path: string): Promise<OutputRow[]> {
 }
 
 /** Numbers in [0, 1) that a seed repeats (mulberry32). */
-export function randomNumbers(seed: number): () => number {
+function randomNumbers(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;

@@ -18,7 +18,7 @@ import { RunningEngine } from '../../../src/scheduler/running-engine.js';
 import { FakeDevice, limitsOf } from '../scheduler/fake-device.js';
 import { GatedText } from './gated-text.js';
 
-export const VOCAB_SIZE = 512;
+const VOCAB_SIZE = 512;
 
 /** Only its name matters here. */
 export function reportOf(device: string): DeviceReport {

@@ -1,0 +1,166 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { StartupReport } from '../../src/index.js';
+import { CLI, Engine, runBatchFile, TINY } from './engines.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'permafrost-cli-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function permafrost(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], {
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr };
+}
+
+const ON_TINY = ['--model', TINY, '--devices', 'cpu'];
+
+function line(id: string, body: object, changes: object = {}): string {
+  return JSON.stringify({
+    custom_id: id,
+    method: 'POST',
+    url: '/v1/completions',
+    body: { model: 'tiny', max_tokens: 16, temperature: 0, ...body },
+    ...changes,
+  });
+}
+
+/** A job with two good rows, a blank line and five bad ones. */
+const INPUT = [
+  line('good', { prompt: '17+25=' }),
+  '{not json',
+  '',
+  line('url', { prompt: '1+1=' }, { url: '/v1/embeddings' }),
+  line('type', { prompt: 42 }),
+  line('long', { prompt: '1'.repeat(600) }),
+  line('tools', { prompt: '1+1=', tools: [] }),
+  line('also-good', { prompt: '905-17=' }),
+].join('\n');
+
+interface OutputRow {
+  readonly custom_id: string | null;
+  readonly response: { body: { choices: { text: string }[] } } | null;
+  readonly error: { code: string; line: number } | null;
+}
+
+function readOutput(path: string): OutputRow[] {
+  const rows = readFileSync(path, 'utf8').trim().split('\n');
+  return rows.map((row) => JSON.parse(row) as OutputRow);
+}
+
+function expectRows(rows: readonly OutputRow[]): void {
+  expect(rows).toHaveLength(7);
+  const text = (id: string) =>
+    rows.find((row) => row.custom_id === id)?.response?.body.choices[0]?.text;
+  expect(text('good')).toBe('42');
+  expect(text('also-good')).toBe('888');
+  const errors = rows.flatMap(({ error }) => (error === null ? [] : [error]));
+  expect(errors.map((error) => error.line).sort((a, b) => a - b)).toEqual([2, 4, 5, 6, 7]);
+  for (const { code } of errors) expect(code).toMatch(/^ERR_/);
+}
+
+describe('run-batch', () => {
+  test('writes a row for every line, good or bad, and exits with 1', () => {
+    const input = join(folder, 'in.jsonl');
+    const output = join(folder, 'out.jsonl');
+    writeFileSync(input, INPUT);
+    const { status, stderr } = permafrost('run-batch', '-i', input, '-o', output, ...ON_TINY);
+    expect(status).toBe(1);
+    expect(stderr).toContain('ERR_BAD_LINE');
+    expectRows(readOutput(output));
+  });
+
+  test('is the library call runBatchFile', async () => {
+    const input = join(folder, 'library.jsonl');
+    const output = join(folder, 'library-out.jsonl');
+    writeFileSync(input, INPUT);
+    await using engine = await Engine.start({ model: TINY, devices: ['cpu'] });
+    const summary = await runBatchFile(engine, { input, output });
+    expect(summary).toMatchObject({ total: 7, succeeded: 2, failed: 5, unfinished: 0 });
+    expectRows(readOutput(output));
+  });
+
+  test('exits with 0 when every row is good, and resumes without running any again', () => {
+    const input = join(folder, 'fine.jsonl');
+    const output = join(folder, 'fine-out.jsonl');
+    writeFileSync(input, `${line('a', { prompt: '17+25=' })}\n${line('b', { prompt: '1+1=' })}\n`);
+    expect(permafrost('run-batch', '-i', input, '-o', output, ...ON_TINY).status).toBe(0);
+    const before = readFileSync(output, 'utf8');
+    const again = permafrost('run-batch', '-i', input, '-o', output, '--resume', ...ON_TINY);
+    expect(again.status).toBe(0);
+    expect(readFileSync(output, 'utf8')).toBe(before);
+  });
+});
+
+test('startup --json prints the report alone, under the chosen policy', () => {
+  const { status, stdout } = permafrost(
+    ...['startup', ...ON_TINY, '--json', '--gc-policy', 'collect-every:2'],
+    ...['--capture-sizes', '1,2,4,8'],
+  );
+  expect(status).toBe(0);
+  const report = JSON.parse(stdout) as StartupReport;
+  expect(report.devices[0]?.capture.policy).toEqual({ collectEvery: 2 });
+  expect(report.devices[0]?.capture.frozen).toBe(false);
+  expect(report.devices[0]?.capture.graphs.map(({ batchSize }) => batchSize)).toEqual([8, 4, 2, 1]);
+});
+
+test('PERMAFROST_ENABLE_CUDAGRAPH_GC makes collect-per-graph the default; a policy wins', () => {
+  const run = (...args: string[]) => {
+    const { stdout } = spawnSync(
+      process.execPath,
+      [CLI, 'startup', ...ON_TINY, '--json', ...args],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, PERMAFROST_ENABLE_CUDAGRAPH_GC: '1' },
+      },
+    );
+    return (JSON.parse(stdout) as StartupReport).devices[0]?.capture;
+  };
+  const perGraph = run();
+  expect(perGraph?.policy).toBe('collect-per-graph');
+  expect(perGraph?.gcEvents.length).toBeGreaterThanOrEqual(perGraph?.graphs.length ?? 99);
+  expect(run('--gc-policy', 'frozen')?.policy).toBe('frozen');
+});
+
+test('generate prints the text alone on stdout', () => {
+  const { status, stdout } = permafrost(
+    ...['generate', ...ON_TINY, '17+25=', '--max-tokens', '8', '--temperature', '0'],
+  );
+  expect({ status, stdout }).toEqual({ status: 0, stdout: '42\n' });
+});
+
+test('bench counts the tokens that it asked for', () => {
+  const { status, stdout } = permafrost(
+    ...['bench', ...ON_TINY, '--num-seqs', '8', '--input-len', '16', '--output-len', '5:9'],
+    '--json',
+  );
+  expect(status).toBe(0);
+  expect(stdout).toContain('128');
+});
+
+test('devices lists the CPU and says what CUDA lacks', () => {
+  const { status, stdout } = permafrost('devices', '--json');
+  expect(status).toBe(0);
+  expect(JSON.parse(stdout)).toMatchObject({
+    devices: expect.arrayContaining([expect.objectContaining({ device: 'cpu:0', kind: 'cpu' })]),
+    cudaProblem: expect.any(String),
+  });
+});
+
+test.each([
+  [['run-batch', '-i', 'x'], 2],
+  [['startup', '--model', TINY, '--gc-policy', 'sometimes'], 2],
+  [['startup', '--model', TINY, '--devices', 'tpu:0'], 2],
+  [['no-such-command'], 2],
+  [['startup', '--model', '/nowhere', '--devices', 'cpu'], 3],
+  [['startup', '--model', TINY, '--devices', 'cuda:99'], 3],
+  [['--help'], 0],
+  [['--version'], 0],
+])('%j exits with %i', (args, code) => {
+  const { status, stderr } = permafrost(...args);
+  expect(status).toBe(code);
+  if (code > 1) expect(stderr).not.toBe('');
+});

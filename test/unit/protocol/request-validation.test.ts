@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
+
+const prompt = 'hi';
+const params = (value: object) => ({ prompt, params: value });
+
+describe('a request', () => {
+  test.each([
+    { prompt },
+    { prompt: [0, 1, 151_935] },
+    { prompt: { messages: [{ role: 'user', content: '' }] } },
+    { prompt, id: '', priority: -2.5, deadlineMs: 0, signal: new AbortController().signal },
+    params({ temperature: 0, topP: 1, topK: 0, minP: 0, n: 128, logprobs: 0, seed: -5 }),
+    params({ stop: ['a', 'b'], stopTokenIds: [1], logitBias: { 5: -100 }, ignoreEos: true }),
+    params({ repetitionPenalty: 2, presencePenalty: -2, frequencyPenalty: 2, minTokens: 0 }),
+  ])('is taken as it is: %j', (request) => {
+    expect(validateRequest(request)).toBe(request);
+  });
+
+  test.each([
+    [{}, 'prompt: expected a text'],
+    [{ prompt: '' }, 'prompt: is empty'],
+    [{ prompt: [] }, 'prompt: has no token ids'],
+    [{ prompt: [1, -2] }, 'prompt[1]: expected a token id, got -2'],
+    [{ prompt: [1.5] }, 'prompt[0]'],
+    [{ prompt: ['a'] }, 'prompt[0]'],
+    [{ prompt: { messages: [] } }, 'messages: '],
+    [{ prompt: { messages: [{ role: 'user' }] } }, 'messages[0].content: '],
+    [
+      { prompt: { messages: [{ role: 'user', content: 'x', name: 'y' }] } },
+      'messages[0].name: unknown',
+    ],
+    [{ prompt, promt: 1 }, 'promt: unknown name'],
+    [{ prompt, priority: Number.NaN }, 'priority: '],
+    [{ prompt, priority: Number.POSITIVE_INFINITY }, 'priority: '],
+    [{ prompt, deadlineMs: -1 }, 'deadlineMs: '],
+    [{ prompt, signal: {} }, 'signal: expected an AbortSignal'],
+    [{ prompt, id: 7 }, 'id: '],
+    [params({ max_tokens: 4 }), 'params.max_tokens: unknown name'],
+    [params({ maxTokens: 0 }), 'params.maxTokens: '],
+    [params({ minTokens: -1 }), 'params.minTokens: '],
+    [params({ temperature: -0.1 }), 'got -0.1'],
+    [params({ temperature: Number.POSITIVE_INFINITY }), 'params.temperature: '],
+    [params({ topP: 0 }), 'params.topP: '],
+    [params({ topK: 1.5 }), 'params.topK: '],
+    [params({ minP: 1.1 }), 'params.minP: '],
+    [params({ presencePenalty: 2.1 }), 'params.presencePenalty: '],
+    [params({ frequencyPenalty: -2.1 }), 'params.frequencyPenalty: '],
+    [params({ repetitionPenalty: 0 }), 'params.repetitionPenalty: '],
+    [params({ seed: 2 ** 53 }), 'params.seed: '],
+    [params({ stop: '' }), 'params.stop: '],
+    [params({ stop: Array(17).fill('x') }), 'params.stop: '],
+    [params({ stopTokenIds: Array(9).fill(1) }), 'params.stopTokenIds: '],
+    [params({ ignoreEos: 1 }), 'params.ignoreEos: '],
+    [params({ logprobs: 21 }), 'params.logprobs: '],
+    [params({ logitBias: { x: 1 } }), 'params.logitBias'],
+    [params({ logitBias: { 1: 101 } }), 'params.logitBias.1: '],
+    [
+      params({ logitBias: Object.fromEntries(Array.from({ length: 513 }, (_, i) => [i, 1])) }),
+      'at most 512',
+    ],
+    [params({ n: 129 }), 'params.n: '],
+    [null, 'the request: '],
+  ])('is refused by name and value: %j', (request, message) => {
+    const complaint = expect.objectContaining({
+      code: 'ERR_BAD_REQUEST',
+      message: expect.stringContaining(message),
+    });
+    expect(() => validateRequest(request)).toThrow(complaint);
+  });
+});
