@@ -87,7 +87,9 @@ class LineProgress implements ProgressDisplay {
 
   show({ label, done, total, note = '' }: ProgressState): void {
     const nowMs = performance.now();
-    if (nowMs - this.#lastMs < LINE_INTERVAL_MS && done !== total) return;
+    // What has no parts is told as often as what has parts left.
+    const isComplete = done === total && total > 0;
+    if (nowMs - this.#lastMs < LINE_INTERVAL_MS && !isComplete) return;
     const counts = total === null ? `${done}` : `${done}/${total}`;
     const line = [label, total === 0 ? '' : counts, note].filter((part) => part !== '').join('  ');
     if (line === this.#lastLine) return;

@@ -11,7 +11,7 @@ import { resolveEngineOptions } from '../../../src/protocol/options.js';
 import type { StartupReport } from '../../../src/protocol/report.js';
 import type { Choice, FinishReason } from '../../../src/protocol/requests.js';
 
-export const report: StartupReport = {
+const report: StartupReport = {
   schema: 1,
   model: '/models/fake',
   totalMs: 40,

@@ -15,6 +15,7 @@ export class GatedText implements TextTasks {
   readonly detokenize: TextTasks['detokenize'];
   readonly decode: TextTasks['decode'];
   readonly #gates = new Map<TaskName, { promise: Promise<void>; open: () => void }>();
+  #running = 0;
   /** What jobs reject with, as those of a thread that died do. */
   failure: Error | null = null;
 
@@ -27,6 +28,11 @@ export class GatedText implements TextTasks {
       return this.#pass('detokenize', job.rows.length, () => tasks.detokenize(job));
     };
     this.decode = (job) => this.#pass('decode', job.rows.length, () => tasks.decode(job));
+  }
+
+  /** Jobs past their gate that have not ended: they may read files, so turns don't bound them. */
+  get numRunning(): number {
+    return this.#running;
   }
 
   /** Jobs of this kind wait from now on. */
@@ -47,6 +53,11 @@ export class GatedText implements TextTasks {
     this.jobSizes[task].push(numRows);
     await this.#gates.get(task)?.promise;
     if (this.failure !== null) throw this.failure;
-    return work();
+    this.#running++;
+    try {
+      return await work();
+    } finally {
+      this.#running--;
+    }
   }
 }

@@ -99,7 +99,10 @@ export class Harness {
 
   /** Lets text jobs and deferred messages get as far as they can. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < 20; turn++) await nextTurn();
+    for (let quiet = 0; quiet < 20; quiet++) {
+      await nextTurn();
+      if (this.text.numRunning > 0) quiet = 0;
+    }
   }
 
   /** Runs until so many requests have their outcome, then checks that no one gets a second one. */
