@@ -27,9 +27,12 @@ export interface EngineOptions {
   readonly blockSize?: number;
   /** Bytes of KV cache per device; excludes gpuMemoryUtilization. */
   readonly kvCacheBytes?: number;
-  /** Share of a device's memory to use in all. (0, 1], default 0.9. */
+  /**
+   * Share of a GPU's memory to use in all. (0, 1], default 0.9. A CPU device takes at most a quarter
+   * of the free memory for its KV cache, unless kvCacheBytes says otherwise.
+   */
   readonly gpuMemoryUtilization?: number;
-  /** Reuse KV blocks of equal prefixes. Default true. */
+  /** Reuse KV blocks of equal prefixes. Not available yet: only false is taken. */
   readonly prefixCaching?: boolean;
   /** Milliseconds from start to ready. Default 600,000. */
   readonly startupTimeoutMs?: number;
@@ -133,7 +136,9 @@ const engineOptionsSchema = z
     blockSize: count(MAX_BLOCK_SIZE).optional(),
     kvCacheBytes: count().optional(),
     gpuMemoryUtilization: z.number().gt(0).max(1).optional(),
-    prefixCaching: z.boolean().optional(),
+    prefixCaching: z
+      .literal(false, { error: 'is not available yet: leave it out or give false' })
+      .optional(),
     startupTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
     cpuThreads: count(MAX_CPU_THREADS).optional(),
     on: z
@@ -174,7 +179,7 @@ export function resolveEngineOptions(
     blockSize: given.blockSize ?? DEFAULT_BLOCK_SIZE,
     kvCacheBytes: given.kvCacheBytes ?? null,
     gpuMemoryUtilization: given.gpuMemoryUtilization ?? DEFAULT_GPU_MEMORY_UTILIZATION,
-    prefixCaching: given.prefixCaching ?? true,
+    prefixCaching: given.prefixCaching ?? false,
     cpuThreads: given.cpuThreads ?? null,
   };
 }

@@ -18,7 +18,7 @@ describe('engine options', () => {
       blockSize: 16,
       kvCacheBytes: null,
       gpuMemoryUtilization: 0.9,
-      prefixCaching: true,
+      prefixCaching: false,
       cpuThreads: null,
     });
   });
@@ -50,6 +50,7 @@ describe('engine options', () => {
     [{}, 'model: '],
     [{ model: '' }, 'model: '],
     [{ model, modle: 1 }, 'modle: unknown name'],
+    [{ model, prefixCaching: true }, 'prefixCaching: '],
     [{ model, devices: [] }, 'devices: '],
     [
       { model, devices: ['gpu'] },

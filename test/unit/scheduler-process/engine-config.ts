@@ -14,7 +14,7 @@ export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
     blockSize: 16,
     kvCacheBytes: null,
     gpuMemoryUtilization: 0.9,
-    prefixCaching: true,
+    prefixCaching: false,
     cpuThreads: null,
     ...config,
   };
