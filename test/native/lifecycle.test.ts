@@ -127,13 +127,16 @@ describe('a worker thread', () => {
       worker.once('error', reject);
       worker.once('exit', () => resolve());
     });
+    // A port closes after its last message; the thread's exit may be heard before that.
+    const drained = new Promise<void>((resolve) => {
+      port1.once('close', () => resolve());
+    });
     port1.on('message', (bytes: Uint8Array) => {
       const message = decodeMessage(bytes) as WorkerMessage;
       messages.push(message);
       if (message.kind === 'ready') port1.postMessage(encodeMessage({ kind: 'close' }));
     });
-    await exited;
-    port1.close();
+    await Promise.all([exited, drained]);
     return messages;
   }
 
