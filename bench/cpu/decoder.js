@@ -50,6 +50,7 @@ export class Decoder {
       kvCacheBytes: numSlots * this.#blocksPerSlot * BLOCK_SIZE * positionBytes,
       gpuMemoryUtilization: 0.9,
       maxBatchedTokens: MAX_BATCHED_TOKENS,
+      numGraphs: 0,
       cpuThreads: threads,
       nice: 0,
     });

@@ -25,6 +25,7 @@ const runner = new addon.Runner({
   kvCacheBytes: 1 << 26,
   gpuMemoryUtilization: 0.9,
   maxBatchedTokens: 256,
+  numGraphs: 0,
   cpuThreads: 0,
   nice: 0,
 });

@@ -71,6 +71,7 @@ RunnerWrap::RunnerWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
         static_cast<int64_t>(number_field(options, "kvCacheBytes", 0, kMaxSafeInteger));
     parsed.memory_utilization = number_field(options, "gpuMemoryUtilization", 0, 1);
     parsed.max_batched_tokens = integer("maxBatchedTokens", 1, 1 << 20);
+    parsed.num_graphs = integer("numGraphs", 0, 65536);
     std::unique_ptr<core::Backend> backend = open_backend(
         string_field(options, "device"), integer("cpuThreads", 0, 1024), integer("nice", 0, 19));
     kind_ = backend->kind();
@@ -114,6 +115,7 @@ Napi::Value RunnerWrap::reserve(const Napi::CallbackInfo& info) {
     Napi::Object result = Napi::Object::New(env);
     result.Set("numBlocks", reserved.num_blocks);
     result.Set("kvCacheBytes", static_cast<double>(reserved.kv_cache_bytes));
+    result.Set("graphBytes", static_cast<double>(reserved.graph_bytes));
     result.Set("freeBytes", static_cast<double>(reserved.free_bytes));
     result.Set("maxModelLen", reserved.max_model_len);
     return result;

@@ -4,7 +4,10 @@
 //
 // Rules
 // - Operations are enqueued on the backend's one stream and run in order; none of them blocks,
-//   allocates, or reads the environment, so all of them can be captured.
+//   allocates, or reads the environment.
+// - A captured step holds decode_inputs, the decoder's operations with attention_decode, and
+//   sample. Their scalars and pointers are frozen by value; what changes from step to step is read
+//   from device memory.
 // - Between begin_capture() and end_capture() operations are recorded instead of run.
 // - Pointers are device addresses unless named host_*. They stay valid until the work is done.
 // - Row i of a step belongs to slot `slots[i]`; slots[i] < 0 marks padding: such a row may be
@@ -20,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/device_context.h"
 #include "core/slot_state.h"
@@ -64,6 +68,12 @@ struct CaptureTimings {  // milliseconds
 struct MemoryInfo {
   size_t free_bytes = 0;
   size_t total_bytes = 0;
+};
+
+// How much a KV cache may take, and what was left aside.
+struct CacheBudget {
+  int64_t bytes = 0;
+  int64_t graph_bytes = 0;  // left for graphs
 };
 
 // The paged KV cache of all layers.
@@ -116,6 +126,24 @@ struct SampleOutputs {
   float* top_logprobs = nullptr;  // [rows, kMaxTopLogprobs]
 };
 
+struct GemmShape {
+  int32_t n = 0;
+  int32_t k = 0;
+  DType out = DType::kF32;
+};
+
+// The largest step that will be asked for.
+struct StepShapes {
+  int32_t max_rows = 0;         // rows of any operation
+  int32_t max_decode_rows = 0;  // rows of decode_inputs, attention_decode and sample
+  int32_t max_segments = 0;     // of attention_prefill
+  int32_t max_positions = 0;    // of one sequence
+  int32_t vocab_size = 0;
+  int32_t block_size = 0;
+  AttentionShape attention;      // its window doesn't count
+  std::vector<GemmShape> gemms;  // every distinct one
+};
+
 class Event {
  public:
   virtual ~Event() = default;
@@ -141,6 +169,9 @@ class Backend {
   virtual Buffer allocate(size_t bytes) = 0;
   virtual Buffer allocate_pinned(size_t bytes) = 0;  // host memory for the two copies below
   virtual MemoryInfo memory() = 0;
+  // For a KV cache that is the last thing to be allocated before graphs of `graph_nodes` nodes in
+  // all: what is free within `utilization` (0..1) of the device's memory.
+  virtual CacheBudget cache_budget(double utilization, int64_t graph_nodes) = 0;
   // Blocking: streams a tensor's bytes through staging to `dst`. Not for the hot path.
   virtual void upload(void* dst, size_t bytes, const ChunkReader& read) = 0;
   // Stream-ordered. Host memory must come from allocate_pinned and stay untouched until an event
@@ -148,6 +179,14 @@ class Backend {
   virtual void copy_to_device(void* dst, const void* host_src, size_t bytes) = 0;
   virtual void copy_to_host(void* host_dst, const void* src, size_t bytes) = 0;
   virtual void fill_words(void* dst, int32_t value, int64_t count) = 0;
+
+  // --- shapes ---------------------------------------------------------------------------------
+  // Allocates what the operations need besides their arguments and chooses their kernels. Called
+  // once, before the first operation on a model; no operation allocates afterwards.
+  virtual void reserve(const StepShapes& shapes) = 0;
+  // Steps whose row counts are in one bucket run the same kernels: warming one of them up loads
+  // what all of them need.
+  virtual int32_t kernel_bucket(int32_t rows) const = 0;
 
   // --- order ----------------------------------------------------------------------------------
   virtual std::unique_ptr<Event> make_event() = 0;
@@ -170,6 +209,8 @@ class Backend {
   // token_ids[i], positions[i] = last_token, length of slots[i]; 0, 0 for padding.
   virtual void decode_inputs(const SlotState& state, const int32_t* slots, int32_t* token_ids,
                              int32_t* positions, int32_t rows) = 0;
+  // Copies K and V of block pairs[2i] to block pairs[2i + 1] in every layer. pairs: [count, 2]
+  virtual void copy_blocks(const KvCache& kv, const int32_t* pairs, int32_t count) = 0;
   // Adds the rows' tokens to token_counts (as prompt below prompt_length, as generated from there).
   // For prefill rows; sample() counts what it draws.
   virtual void count_tokens(const SlotState& state, const Rows& rows) = 0;

@@ -18,4 +18,8 @@ class Error : public std::runtime_error {
   std::string code_;
 };
 
+inline void check_option(bool good, const std::string& message) {
+  if (!good) throw Error("ERR_BAD_OPTION", message);
+}
+
 }  // namespace permafrost::core

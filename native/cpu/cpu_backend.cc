@@ -33,6 +33,7 @@ using core::Buffer;
 using core::DType;
 using core::Matrix;
 
+constexpr double kCacheShare = 0.25;  // of the free memory, for a KV cache that nobody sized
 constexpr size_t kUploadBytes = size_t{16} << 20;  // handed to a ChunkReader at once
 
 void require_matrix(const Matrix& matrix, DType dtype, int64_t rows, int64_t cols,
@@ -85,6 +86,11 @@ class CpuBackend : public core::Backend {
   Buffer allocate(size_t bytes) override { return allocate_memory(context_, bytes); }
   Buffer allocate_pinned(size_t bytes) override { return allocate_memory(context_, bytes); }
   core::MemoryInfo memory() override { return usable_memory(); }
+  // The rest of the machine's memory is for its other programs; `utilization` speaks of devices
+  // that have none.
+  core::CacheBudget cache_budget(double /*utilization*/, int64_t /*graph_nodes*/) override {
+    return {static_cast<int64_t>(static_cast<double>(memory().free_bytes) * kCacheShare), 0};
+  }
 
   void upload(void* dst, size_t bytes, const core::ChunkReader& read) override {
     stream_.drain();
@@ -146,6 +152,12 @@ class CpuBackend : public core::Backend {
     stream_.push(static_cast<CpuGraph&>(graph).list());
   }
 
+  // --- shapes ---------------------------------------------------------------------------------
+
+  // The scratch that the constructor took serves every shape, and so does every kernel.
+  void reserve(const core::StepShapes& /*shapes*/) override {}
+  int32_t kernel_bucket(int32_t /*rows*/) const override { return 0; }
+
   // --- operations -----------------------------------------------------------------------------
 
   void scatter_slots(const core::SlotState& state, const int32_t* pairs, const int32_t* count,
@@ -158,6 +170,10 @@ class CpuBackend : public core::Backend {
     const core::SlotLayout& layout = state.layout;
     enqueue(DecodeInputsOp{state.words + layout.last_token, state.words + layout.length, slots,
                            token_ids, positions, layout.num_slots, rows});
+  }
+
+  void copy_blocks(const core::KvCache& kv, const int32_t* pairs, int32_t count) override {
+    enqueue(CopyBlocksOp{kv, pairs, count});
   }
 
   void count_tokens(const core::SlotState& state, const core::Rows& rows) override {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/backend.h"
 #include "cpu/executor.h"
 
 namespace permafrost::cpu {
@@ -19,6 +20,14 @@ struct FillOp {
   int32_t* words;
   int32_t value;
   int64_t count;
+
+  void run(Executor& executor) const;
+};
+
+struct CopyBlocksOp {
+  core::KvCache kv;
+  const int32_t* pairs;  // [count, 2]
+  int32_t count;
 
   void run(Executor& executor) const;
 };

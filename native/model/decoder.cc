@@ -8,9 +8,43 @@ namespace permafrost::model {
 using core::Matrix;
 using core::Rows;
 
+namespace {
+
+core::AttentionShape attention_shape(const ModelConfig& config, int32_t window) {
+  core::AttentionShape shape;
+  shape.num_heads = config.num_heads;
+  shape.num_kv_heads = config.num_kv_heads;
+  shape.head_dim = config.head_dim;
+  shape.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+  shape.window = window;
+  return shape;
+}
+
+int32_t to_int(int64_t value) { return static_cast<int32_t>(value); }
+
+}  // namespace
+
 size_t Decoder::bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype) {
   return RopeTable::bytes_needed(config, limits.max_positions) +
          Activations::bytes_needed(config, limits.max_rows, limits.max_logit_rows, dtype);
+}
+
+core::StepShapes Decoder::shapes(const ModelConfig& config, core::DType dtype) {
+  core::StepShapes shapes;
+  shapes.vocab_size = config.vocab_size;
+  shapes.attention = attention_shape(config, 0);
+  shapes.gemms = {{to_int(config.qkv_size()), config.hidden_size, dtype},
+                  {config.hidden_size, to_int(config.query_size()), dtype},
+                  {2 * config.intermediate_size, config.hidden_size, dtype},
+                  {config.hidden_size, config.intermediate_size, dtype},
+                  {config.vocab_size, config.hidden_size, core::DType::kF32}};
+  return shapes;
+}
+
+int64_t Decoder::num_decode_operations(const ModelConfig& config) {
+  constexpr int64_t kPerLayer = 9;
+  constexpr int64_t kAround = 3;  // embedding, final norm, head
+  return kPerLayer * config.num_layers + kAround;
 }
 
 Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
@@ -44,7 +78,8 @@ void Decoder::run_layers(const Rows& rows, const core::SlotState& state, const c
   backend_.embed(rows, weights_.embedding, residual);
   for (int32_t i = 0; i < config_.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(i)];
-    const core::AttentionShape shape = attention_shape(i);
+    const core::AttentionShape shape =
+        attention_shape(config_, config_.windows[static_cast<size_t>(i)]);
 
     backend_.rms_norm(residual, i == 0 ? Matrix{} : delta, layer.attention_norm, eps, normed);
     backend_.gemm(normed, layer.qkv, layer.qkv_bias, qkv);
@@ -89,16 +124,6 @@ Matrix Decoder::head(const int32_t* row_indices, int32_t count) {
   backend_.gather_rows(activations_.normed, row_indices, gathered);
   backend_.gemm(gathered, weights_.lm_head, nullptr, logits);
   return logits;
-}
-
-core::AttentionShape Decoder::attention_shape(int32_t layer) const {
-  core::AttentionShape shape;
-  shape.num_heads = config_.num_heads;
-  shape.num_kv_heads = config_.num_kv_heads;
-  shape.head_dim = config_.head_dim;
-  shape.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config_.head_dim)));
-  shape.window = config_.windows[static_cast<size_t>(layer)];
-  return shape;
 }
 
 }  // namespace permafrost::model

@@ -25,6 +25,12 @@ class Decoder {
   // Device bytes that the constructor allocates.
   static size_t bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype);
 
+  // Attention, vocabulary and projections of every step, for Backend::reserve(); the caller adds
+  // the limits.
+  static core::StepShapes shapes(const ModelConfig& config, core::DType dtype);
+  // Backend operations of one decode().
+  static int64_t num_decode_operations(const ModelConfig& config);
+
   // Everything passed by reference must outlive the decoder.
   Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
           const Limits& limits);
@@ -51,7 +57,6 @@ class Decoder {
   template <typename Attention>
   void run_layers(const core::Rows& rows, const core::SlotState& state, const core::KvCache& kv,
                   const Attention& attention);
-  core::AttentionShape attention_shape(int32_t layer) const;
 
   core::Backend& backend_;
   const ModelConfig& config_;

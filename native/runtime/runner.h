@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <string>
 #include <thread>
@@ -22,9 +23,11 @@
 #include "model/config.h"
 #include "model/decoder.h"
 #include "model/weights.h"
+#include "runtime/kv_sizing.h"
 #include "runtime/slot_table.h"
 #include "runtime/step_arrays.h"
 #include "runtime/step_block.h"
+#include "runtime/step_record.h"
 
 namespace permafrost::runtime {
 
@@ -36,6 +39,7 @@ struct RunnerOptions {
   int64_t kv_cache_bytes = 0;  // 0 = from memory_utilization
   double memory_utilization = 0;
   int32_t max_batched_tokens = 0;
+  int32_t num_graphs = 0;  // that will be captured, for which memory is left
 };
 
 struct ModelInfo {
@@ -47,6 +51,7 @@ struct ModelInfo {
 struct Reserved {
   int32_t num_blocks = 0;
   int64_t kv_cache_bytes = 0;
+  int64_t graph_bytes = 0;  // left for graphs
   int64_t free_bytes = 0;
   int32_t max_model_len = 0;
 };
@@ -78,14 +83,16 @@ class Runner {
   // Start-up, in this order.
   ModelInfo load_weights();
   Reserved reserve();
-  double warmup(int32_t batch_size);  // milliseconds
+  // Runs the decode step once, if no size with the same kernels has run. Milliseconds, 0 if not.
+  double warmup(int32_t batch_size);
   GraphInfo capture(int32_t batch_size);
   // on_outcome runs on the completion thread, once per submitted step, in order.
   using OnOutcome = std::function<void(StepOutcome)>;
   void start(OnOutcome on_outcome);
 
-  // Enqueues a step and returns. Throws ERR_PROTOCOL when it contradicts the runner's state, and
-  // the backend's errors; the runner is of no use after either.
+  // Enqueues a step and returns. Throws ERR_PROTOCOL when it contradicts the runner's state, before
+  // anything has changed, and ERR_DEVICE_LOST; the runner is of no use after either. Other errors
+  // of the device are the step's outcome.
   void submit(std::span<const int32_t> words);
   // Waits for what is in flight and gives everything back. Idempotent.
   void close();
@@ -99,15 +106,16 @@ class Runner {
                                    int32_t batch_size, bool eager);
 
  private:
-  struct StepRecord;
-
   core::SlotState slot_state() const;
-  void size_kv_cache(Reserved& reserved);
+  void allocate_kv_cache(const KvSize& size);
   void warm_up_prefill();
+  int32_t slot_positions() const;
   int32_t batch_size_for(int32_t rows) const;
   void enqueue_decode_ops(int32_t batch_size);
   void enqueue_decode(StepRecord& record);
   void enqueue_slot_changes(StepRecord& record, const SlotChanges& changes);
+  void enqueue_copies(StepRecord& record);
+  void enqueue_masks(StepRecord& record);
   void upload_decode_rows(StepRecord& record, std::span<const int32_t> slots, int32_t batch_size);
   void enqueue_prefills(StepRecord& record);
   void enqueue_prefill_rows(StepRecord& record, int32_t rows, int32_t segments);
@@ -124,7 +132,6 @@ class Runner {
   std::unique_ptr<model::Weights> weights_;
   std::unique_ptr<model::Decoder> decoder_;
   StepLimits limits_;
-  int32_t max_model_len_ = 0;
 
   core::Buffer slot_words_;
   core::SlotLayout slot_layout_;
@@ -133,6 +140,7 @@ class Runner {
   core::KvCache kv_;
   StepLayout layout_;
   std::unique_ptr<StepArrays> arrays_;
+  std::set<int32_t> warm_buckets_;                          // of decode steps
   std::map<int32_t, std::unique_ptr<core::Graph>> graphs_;  // by batch size
   const void* decode_logits_ = nullptr;                     // [rows, vocab] f32 of the last decode
   std::unique_ptr<SlotTable> slots_;

@@ -33,22 +33,24 @@ SlotTable::SlotTable(const core::SlotLayout& layout)
       after_(slots_.size()),
       held_(slots_.size()) {}
 
-int64_t SlotTable::max_changes(const core::SlotLayout& layout, int32_t num_blocks) {
-  const int64_t per_slot = Admit::words + 8 + core::kMaxStopIds + 2 * int64_t{core::kMaxLogitBias};
-  const int64_t columns = int64_t{layout.num_slots} * layout.max_blocks;
-  return layout.num_slots * per_slot + std::min<int64_t>(columns, 2 * int64_t{num_blocks});
+int64_t SlotTable::max_changes(const core::SlotLayout& layout, const StepLimits& limits) {
+  const int64_t per_slot = Admit::words + 9 + core::kMaxStopIds + 2 * int64_t{core::kMaxLogitBias};
+  return layout.num_slots * per_slot + limits.num_blocks + limits.max_batched_tokens;
 }
 
 void SlotTable::apply(const Step& step, SlotChanges& changes) {
   check(step);
   counts_to_clear_.clear();
-  for (const int32_t slot : step.released) slots_[static_cast<size_t>(slot)] = {};
+  for (const int32_t slot : step.released) {
+    slots_[static_cast<size_t>(slot)].phase = Phase::kFree;
+  }
   for (const Admission& admission : step.admitted) admit(admission, changes);
   for (const Append& append : step.appends) {
     int64_t word =
         layout_.block_table + int64_t{append.slot} * layout_.max_blocks + append.first_column;
     for (const int32_t block : append.blocks) changes.set(word++, block);
   }
+  for (const Mask& mask : step.masks) changes.set(layout_.use_mask + mask.slot, 1);
 }
 
 void SlotTable::finish_prefills(const Step& step) {
@@ -74,6 +76,12 @@ void SlotTable::check(const Step& step) {
   for (const Append& append : step.appends) {
     if (after_[static_cast<size_t>(append.slot)] == Phase::kFree) {
       contradict(step, "gives blocks to free slot " + std::to_string(append.slot));
+    }
+  }
+  if (step.masks.size() > slots_.size()) contradict(step, "has more masks than slots");
+  for (const Mask& mask : step.masks) {
+    if (after_[static_cast<size_t>(mask.slot)] == Phase::kFree) {
+      contradict(step, "masks free slot " + std::to_string(mask.slot));
     }
   }
   std::fill(held_.begin(), held_.end(), uint8_t{0});
@@ -130,8 +138,14 @@ void SlotTable::admit(const Admission& admission, SlotChanges& changes) {
     changes.set(layout_.bias_token + entry, admission.bias[2 * i]);
     changes.set(layout_.bias_value + entry, admission.bias[2 * i + 1]);
   }
+  for (size_t i = 0; i < admission.seen.size() / 2; ++i) {
+    const int64_t token = admission.seen[2 * i];
+    changes.set(layout_.token_counts + slot * layout_.vocab_size + token,
+                admission.seen[2 * i + 1]);
+  }
   Slot& state = slots_[static_cast<size_t>(slot)];
   state.phase = Phase::kPrefilling;
+  state.stop_ids.assign(admission.stop_ids.begin(), admission.stop_ids.end());
   state.num_logprobs = words[Admit::num_logprobs];
   state.keeps_counts = !is_float(words[Admit::presence], 0) ||
                        !is_float(words[Admit::frequency], 0) ||

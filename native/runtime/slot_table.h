@@ -28,7 +28,7 @@ class SlotTable {
   explicit SlotTable(const core::SlotLayout& layout);
 
   // Most changes that one step can bring.
-  static int64_t max_changes(const core::SlotLayout& layout, int32_t num_blocks);
+  static int64_t max_changes(const core::SlotLayout& layout, const StepLimits& limits);
 
   // Takes a step's releases, admissions and appends, and picks its decode rows. Throws
   // ERR_PROTOCOL, before anything has changed, when the step contradicts the table.
@@ -41,6 +41,9 @@ class SlotTable {
   // Slots whose token counts start at zero in this step.
   const std::vector<int32_t>& counts_to_clear() const { return counts_to_clear_; }
   bool keeps_counts(int32_t slot) const { return slots_[static_cast<size_t>(slot)].keeps_counts; }
+  const std::vector<int32_t>& stop_ids(int32_t slot) const {
+    return slots_[static_cast<size_t>(slot)].stop_ids;
+  }
   // -1 = none.
   int32_t num_logprobs(int32_t slot) const {
     return slots_[static_cast<size_t>(slot)].num_logprobs;
@@ -52,6 +55,7 @@ class SlotTable {
     Phase phase = Phase::kFree;
     bool keeps_counts = false;
     int32_t num_logprobs = -1;
+    std::vector<int32_t> stop_ids;
   };
 
   void check(const Step& step);

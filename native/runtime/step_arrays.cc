@@ -23,6 +23,7 @@ StepLayout StepLayout::make(int32_t num_slots, int32_t max_batched_tokens, int64
   layout.head_rows = take(num_slots);
   layout.head_slots = take(num_slots);
   layout.head_positions = take(num_slots);
+  layout.copies = take(2 * int64_t{num_slots});
   layout.num_pairs = take(1);
   layout.pairs = take(2 * max_pairs);
   layout.tokens = take(2 * int64_t{num_slots});

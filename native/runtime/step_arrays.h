@@ -20,6 +20,7 @@ struct StepLayout {
   int64_t head_rows = 0;          // [S] prefill rows that draw a token
   int64_t head_slots = 0;         // [S] their slots
   int64_t head_positions = 0;     // [S] their positions
+  int64_t copies = 0;             // [S, 2] source block, target block
   int64_t num_pairs = 0;          // [1]
   int64_t pairs = 0;              // [P, 2] word offset in the slot arena, value
   // Decode rows first, ended prefills from S on.

@@ -8,7 +8,23 @@
 namespace permafrost::runtime {
 namespace {
 
-constexpr int kStepHeaderWords = 8;
+// Offsets of the header's words; those from `spare` on must be 0.
+struct Header {
+  enum : int {
+    step_id,
+    num_words,
+    num_released,
+    num_admitted,
+    num_appends,
+    num_copies,
+    num_prefills,
+    num_held,
+    num_decode,
+    num_masks,
+    spare,
+    words = 12
+  };
+};
 
 [[noreturn]] void refuse(const std::string& what) {
   throw core::Error("ERR_PROTOCOL", "malformed step: " + what);
@@ -45,23 +61,28 @@ void check_range(int64_t value, int64_t low, int64_t high, const char* what) {
 
 void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& step) {
   Cursor cursor(words);
-  const auto header = cursor.take(kStepHeaderWords, "the header");
-  if (header[1] != static_cast<int64_t>(words.size())) {
-    refuse("its header says " + std::to_string(header[1]) + " words, it has " +
+  const auto header = cursor.take(Header::words, "the header");
+  if (header[Header::num_words] != static_cast<int64_t>(words.size())) {
+    refuse("its header says " + std::to_string(header[Header::num_words]) + " words, it has " +
            std::to_string(words.size()));
   }
-  step.id = header[0];
-  step.num_decode = header[7];
+  for (int i = Header::spare; i < Header::words; ++i) {
+    if (header[static_cast<size_t>(i)] != 0) refuse("a spare word of its header is set");
+  }
+  step.id = header[Header::step_id];
+  step.num_decode = header[Header::num_decode];
   step.admitted.clear();
   step.appends.clear();
+  step.masks.clear();
   step.prefills.clear();
   step.num_prefill_tokens = 0;
   const int64_t max_positions = int64_t{limits.max_blocks_per_slot} * limits.block_size;
 
-  step.released = cursor.take(header[2], "the released slots");
+  step.released = cursor.take(header[Header::num_released], "the released slots");
   for (const int32_t slot : step.released) check_range(slot, 0, limits.num_slots, "released slot");
 
-  for (int32_t i = 0; i < header[3]; ++i) {
+  int64_t num_seen = 0;
+  for (int32_t i = 0; i < header[Header::num_admitted]; ++i) {
     Admission admission;
     admission.words = cursor.take(Admit::words, "an admission");
     admission.slot = admission.words[Admit::slot];
@@ -76,10 +97,18 @@ void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& 
     for (size_t j = 0; j < admission.bias.size(); j += 2) {
       check_range(admission.bias[j], 0, limits.vocab_size, "biased token");
     }
+    admission.seen = cursor.take(2 * int64_t{admission.words[Admit::num_seen]}, "seen tokens");
+    for (size_t j = 0; j < admission.seen.size(); j += 2) {
+      check_range(admission.seen[j], 0, limits.vocab_size, "seen token");
+    }
+    num_seen += admission.words[Admit::num_seen];
     step.admitted.push_back(admission);
   }
 
-  for (int32_t i = 0; i < header[4]; ++i) {
+  check_range(num_seen, 0, int64_t{limits.max_batched_tokens} + 1, "seen tokens in all");
+
+  int64_t num_appended = 0;
+  for (int32_t i = 0; i < header[Header::num_appends]; ++i) {
     const auto head = cursor.take(3, "a block append");
     check_range(head[0], 0, limits.num_slots, "appended slot");
     check_range(head[1], 0, limits.max_blocks_per_slot, "block column");
@@ -87,10 +116,23 @@ void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& 
                 "last block column");
     const auto blocks = cursor.take(head[2], "appended blocks");
     for (const int32_t block : blocks) check_range(block, 0, limits.num_blocks, "block");
+    num_appended += head[2];
     step.appends.push_back({head[0], head[1], blocks});
   }
+  check_range(num_appended, 0, int64_t{limits.num_blocks} + 1, "appended blocks in all");
 
-  for (int32_t i = 0; i < header[5]; ++i) {
+  step.num_copies = header[Header::num_copies];
+  check_range(step.num_copies, 0, int64_t{limits.num_slots} + 1, "copied blocks");
+  step.copies = cursor.take(2 * int64_t{step.num_copies}, "block copies");
+  for (const int32_t block : step.copies) check_range(block, 0, limits.num_blocks, "copied block");
+
+  for (int32_t i = 0; i < header[Header::num_masks]; ++i) {
+    const int32_t slot = cursor.take(1, "a mask's slot")[0];
+    check_range(slot, 0, limits.num_slots, "masked slot");
+    step.masks.push_back({slot, cursor.take((limits.vocab_size + 31) / 32, "a mask")});
+  }
+
+  for (int32_t i = 0; i < header[Header::num_prefills]; ++i) {
     const auto head = cursor.take(4, "a prefill");
     check_range(head[0], 0, limits.num_slots, "prefilled slot");
     check_range(head[1], 0, max_positions, "prefill position");
@@ -104,7 +146,7 @@ void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& 
   check_range(step.num_prefill_tokens, 0, int64_t{limits.max_batched_tokens} + 1,
               "prefill tokens in all");
 
-  step.held = cursor.take(header[6], "the held slots");
+  step.held = cursor.take(header[Header::num_held], "the held slots");
   for (const int32_t slot : step.held) check_range(slot, 0, limits.num_slots, "held slot");
   if (!cursor.empty()) refuse("words are left after its last section");
 }

@@ -23,12 +23,18 @@ struct Admission {
   std::span<const int32_t> words;     // [kAdmitWords], see Admit
   std::span<const int32_t> stop_ids;  // [num_stop_ids]
   std::span<const int32_t> bias;      // [num_bias, 2] token, f32 bits
+  std::span<const int32_t> seen;      // [num_seen, 2] token, count word
 };
 
 struct Append {
   int32_t slot = 0;
   int32_t first_column = 0;
   std::span<const int32_t> blocks;
+};
+
+struct Mask {
+  int32_t slot = 0;
+  std::span<const int32_t> words;  // [ceil(vocab / 32)]
 };
 
 struct Prefill {
@@ -46,6 +52,9 @@ struct Step {
   std::span<const int32_t> held;
   std::vector<Admission> admitted;
   std::vector<Append> appends;
+  std::span<const int32_t> copies;  // [num_copies, 2] source block, target block
+  int32_t num_copies = 0;
+  std::vector<Mask> masks;
   std::vector<Prefill> prefills;
   int32_t num_prefill_tokens = 0;
 };
@@ -68,6 +77,7 @@ struct Admit {
     num_logprobs,
     num_stop_ids,
     num_bias,
+    num_seen,
     words
   };
 };
@@ -76,5 +86,8 @@ struct Admit {
 void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& step);
 
 constexpr int kResultHeaderWords = 6;
+constexpr int kResultRowWords = 3;
+constexpr int32_t kRowStopped = 1;  // flag of a row whose token is one of its slot's stop ids
+constexpr int kMaxStepsInFlight = 2;
 
 }  // namespace permafrost::runtime

@@ -46,6 +46,8 @@ export interface CaptureReport {
 export interface DeviceMemory {
   readonly weightsBytes: number;
   readonly kvCacheBytes: number;
+  /** Left aside for graphs when the KV cache was sized, and what they took. */
+  readonly graphsReservedBytes: number;
   readonly graphsBytes: number;
   readonly freeBytes: number;
 }

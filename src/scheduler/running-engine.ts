@@ -9,6 +9,7 @@ import {
   type WorkerMessage,
 } from '../protocol/messages.js';
 import type { MetricsSnapshot } from '../protocol/report.js';
+import { MAX_STEPS_IN_FLIGHT } from '../protocol/step-block.js';
 import type { TextTasks } from '../protocol/text-jobs.js';
 import type { DeviceWorker } from './device-worker.js';
 import type { ReadyDevice, ReadyText } from './engine-startup.js';
@@ -48,7 +49,10 @@ export class RunningEngine {
     const { devices, text, textTasks, send, now } = options;
     this.#options = options;
     const limits = devices.map((device) => device.limits);
-    const scheduler = new Scheduler({ devices: limits });
+    const scheduler = new Scheduler({
+      devices: limits,
+      maxStepsInFlight: MAX_STEPS_IN_FLIGHT,
+    });
     const outbox = new Outbox(send);
     const onSchedulerChanged = (): void => this.#loop.pump();
     const output = new RequestOutput({ text: textTasks, scheduler, outbox, onSchedulerChanged });

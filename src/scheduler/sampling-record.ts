@@ -49,6 +49,7 @@ export function writeAdmission(out: WordBuffer, sequence: Sequence): void {
   record[Admit.numLogprobs] = params.numLogprobs;
   record[Admit.numStopIds] = params.stopTokenIds.length;
   record[Admit.numBias] = params.logitBias.length;
+  record[Admit.numSeen] = 0;
   out.append(record);
   for (const id of params.stopTokenIds) out.push(id);
   for (const [id, bias] of params.logitBias) {

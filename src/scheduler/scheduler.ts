@@ -233,7 +233,7 @@ export class Scheduler {
       this.totals.promptTokens += request.promptIds.length;
     }
     this.effects.advanced.push(sequence);
-    if (generated.length > params.minTokens && params.stopTokenIds.includes(token)) {
+    if (result.isStopped(row)) {
       this.#end(sequence, 'stop');
     } else if (sequence.numKnown >= request.maxLength) {
       this.#end(sequence, 'length');

@@ -11,6 +11,7 @@ export class StepBlockWriter {
   readonly #released = new WordBuffer();
   readonly #admitted = new WordBuffer();
   readonly #appends = new WordBuffer();
+  readonly #copies = new WordBuffer();
   readonly #prefills = new WordBuffer();
   readonly #held = new WordBuffer();
   #numAdmitted = 0;
@@ -36,6 +37,12 @@ export class StepBlockWriter {
     this.#appends.push(sequence.blocks.length - firstColumn);
     this.#appends.append(sequence.blocks.view(firstColumn));
     this.#numAppends++;
+  }
+
+  /** The target block starts as what the source block holds before this step computes anything. */
+  copy(source: number, target: number): void {
+    this.#copies.push(source);
+    this.#copies.push(target);
   }
 
   /** Computes the next `count` tokens of prompt and generated; after the last one, draws. */
@@ -67,6 +74,7 @@ export class StepBlockWriter {
       this.#released,
       this.#admitted,
       this.#appends,
+      this.#copies,
       this.#prefills,
       this.#held,
     ] as const;
@@ -74,11 +82,13 @@ export class StepBlockWriter {
     for (const section of sections) numWords += section.length;
     if (numWords > this.#words.length) this.#words = new Int32Array(2 * numWords);
     const words = this.#words.subarray(0, numWords);
+    words.fill(0, 0, STEP_HEADER_WORDS);
     words[StepHeader.stepId] = stepId;
     words[StepHeader.numWords] = numWords;
     words[StepHeader.numReleased] = this.#released.length;
     words[StepHeader.numAdmitted] = this.#numAdmitted;
     words[StepHeader.numAppends] = this.#numAppends;
+    words[StepHeader.numCopies] = this.#copies.length / 2;
     words[StepHeader.numPrefills] = this.#numPrefills;
     words[StepHeader.numHeld] = this.#held.length;
     words[StepHeader.numDecode] = numDecode;

@@ -1,5 +1,10 @@
 import { PermafrostError } from '../protocol/errors.js';
-import { RESULT_HEADER_WORDS, ResultHeader } from '../protocol/step-block.js';
+import {
+  RESULT_HEADER_WORDS,
+  RESULT_ROW_WORDS,
+  ResultHeader,
+  RowFlag,
+} from '../protocol/step-block.js';
 import type { WordBuffer } from './word-buffer.js';
 
 /** Words of one row's log-probabilities: its own, then ids and values of the alternatives. */
@@ -18,7 +23,10 @@ export class StepResult {
     const numRows = words[ResultHeader.numRows] ?? -1;
     const topWidth = words[ResultHeader.topWidth] ?? -1;
     const logprobWords = topWidth >= 0 ? numRows * logprobStride(topWidth) : 0;
-    if (numRows < 0 || words.length !== RESULT_HEADER_WORDS + 2 * numRows + logprobWords) {
+    if (
+      numRows < 0 ||
+      words.length !== RESULT_HEADER_WORDS + RESULT_ROW_WORDS * numRows + logprobWords
+    ) {
       throw new PermafrostError(
         'ERR_PROTOCOL',
         `a step's result of ${numRows} rows and width ${topWidth} has ${words.length} words`,
@@ -50,11 +58,18 @@ export class StepResult {
   }
 
   slot(row: number): number {
-    return this.#words[RESULT_HEADER_WORDS + 2 * row] ?? -1;
+    return this.#words[RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row] ?? -1;
   }
 
+  /** -1: no token was possible. */
   token(row: number): number {
-    return this.#words[RESULT_HEADER_WORDS + 2 * row + 1] ?? -1;
+    return this.#words[RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row + 1] ?? -1;
+  }
+
+  /** Whether the row's token is one of its stop ids. */
+  isStopped(row: number): boolean {
+    const flags = this.#words[RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row + 2] ?? 0;
+    return (flags & RowFlag.stopped) !== 0;
   }
 
   /**
@@ -69,7 +84,8 @@ export class StepResult {
         `a step's result carries ${this.#topWidth} alternatives, ${width} were asked for`,
       );
     }
-    const start = RESULT_HEADER_WORDS + 2 * this.#numRows + row * logprobStride(this.#topWidth);
+    const rows = RESULT_HEADER_WORDS + RESULT_ROW_WORDS * this.#numRows;
+    const start = rows + row * logprobStride(this.#topWidth);
     const values = start + 1 + this.#topWidth;
     out.append(this.#words.subarray(start, start + 1 + width));
     out.append(this.#words.subarray(values, values + width));

@@ -15,6 +15,8 @@ export interface NativeRunnerOptions {
   readonly kvCacheBytes: number;
   readonly gpuMemoryUtilization: number;
   readonly maxBatchedTokens: number;
+  /** How many graphs will be captured: memory is left for them. */
+  readonly numGraphs: number;
   /** Threads of a CPU device; 0 = all cores. */
   readonly cpuThreads: number;
   /** Nice value of a CPU device's threads. */
@@ -30,6 +32,8 @@ export interface NativeModelInfo {
 export interface NativeReserved {
   readonly numBlocks: number;
   readonly kvCacheBytes: number;
+  /** Left aside for graphs. */
+  readonly graphBytes: number;
   readonly freeBytes: number;
   /** At most what one sequence can hold in the whole cache. */
   readonly maxModelLen: number;
@@ -54,7 +58,10 @@ export interface NativeRunner {
   loadWeights(): NativeModelInfo;
   /** Reserves the KV cache and every static buffer. */
   reserve(): NativeReserved;
-  /** Runs the decode step of this size once eagerly, in milliseconds; loads what is loaded lazily. */
+  /**
+   * Runs the decode step of this size once eagerly, so that what is loaded lazily is loaded:
+   * milliseconds, or 0 when a size with the same kernels has run.
+   */
   warmup(batchSize: number): number;
   raiseGuard(): void;
   /** Idempotent. */

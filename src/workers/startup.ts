@@ -44,6 +44,7 @@ export async function startDevice(
     kvCacheBytes: config.kvCacheBytes,
     gpuMemoryUtilization: config.gpuMemoryUtilization,
     maxBatchedTokens: config.maxBatchedTokens,
+    numGraphs: config.captureSizes.length,
     cpuThreads: config.cpuThreads,
     nice: CPU_NICE,
   });
@@ -86,6 +87,7 @@ export async function startDevice(
         memory: {
           weightsBytes: model.weightsBytes,
           kvCacheBytes: reserved.kvCacheBytes,
+          graphsReservedBytes: reserved.graphBytes,
           graphsBytes: capture.graphs.reduce((sum, graph: GraphReport) => sum + graph.bytes, 0),
           freeBytes: reserved.freeBytes,
         },

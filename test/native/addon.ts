@@ -30,6 +30,7 @@ export function runnerOptions(overrides: Partial<NativeRunnerOptions> = {}): Nat
     kvCacheBytes: 1 << 24,
     gpuMemoryUtilization: 0.9,
     maxBatchedTokens: 256,
+    numGraphs: 0,
     cpuThreads: 2,
     nice: 0,
     ...overrides,
@@ -76,25 +77,33 @@ export interface StepParts {
     tokens: readonly number[];
     last: boolean;
   }[];
+  readonly copies?: readonly (readonly [source: number, target: number])[];
+  readonly masks?: readonly { slot: number; words: readonly number[] }[];
   readonly held?: readonly number[];
   readonly numDecode?: number;
 }
 
-function step(stepId: number, parts: StepParts): Int32Array {
-  const { released = [], admitted = [], appends = [], prefills = [], held = [] } = parts;
+/** A step's words, see step-block.ts. */
+export function step(stepId: number, parts: StepParts): Int32Array {
+  const { released = [], admitted = [], appends = [], copies = [] } = parts;
+  const { masks = [], prefills = [], held = [] } = parts;
   const header = new Array<number>(STEP_HEADER_WORDS).fill(0);
   header[StepHeader.stepId] = stepId;
   header[StepHeader.numReleased] = released.length;
   header[StepHeader.numAdmitted] = admitted.length;
   header[StepHeader.numAppends] = appends.length;
+  header[StepHeader.numCopies] = copies.length;
   header[StepHeader.numPrefills] = prefills.length;
   header[StepHeader.numHeld] = held.length;
   header[StepHeader.numDecode] = parts.numDecode ?? 0;
+  header[StepHeader.numMasks] = masks.length;
   const words = [
     ...header,
     ...released,
     ...admitted.flat(),
     ...appends.flatMap(({ slot, column, blocks }) => [slot, column, blocks.length, ...blocks]),
+    ...copies.flat(),
+    ...masks.flatMap(({ slot, words }) => [slot, ...words]),
     ...prefills.flatMap(({ slot, position, tokens, last }) => [
       slot,
       position,

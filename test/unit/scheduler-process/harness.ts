@@ -27,7 +27,13 @@ export function reportOf(device: string): DeviceReport {
     kind: 'cpu',
     name: 'fake',
     phases: [],
-    memory: { weightsBytes: 0, kvCacheBytes: 0, graphsBytes: 0, freeBytes: 0 },
+    memory: {
+      weightsBytes: 0,
+      kvCacheBytes: 0,
+      graphsReservedBytes: 0,
+      graphsBytes: 0,
+      freeBytes: 0,
+    },
     capture: {
       policy: 'frozen',
       frozen: true,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RESULT_HEADER_WORDS } from '../../../src/protocol/step-block.js';
+import { RESULT_HEADER_WORDS, RESULT_ROW_WORDS } from '../../../src/protocol/step-block.js';
 import { Cluster } from './cluster.js';
 
 const ERROR = { code: 'ERR_DEVICE', message: 'injected' };
@@ -109,7 +109,7 @@ describe('a result that fits no step', () => {
     cluster.add({ key: 1 }, { key: 2 });
     cluster.submit();
     const result = cluster.device(0).takeResult();
-    result[RESULT_HEADER_WORDS + 2] = result[RESULT_HEADER_WORDS] ?? -1;
+    result[RESULT_HEADER_WORDS + RESULT_ROW_WORDS] = result[RESULT_HEADER_WORDS] ?? -1;
     expect(() => cluster.scheduler.apply(0, result, 0)).toThrow(
       expect.objectContaining({ code: 'ERR_PROTOCOL' }),
     );

@@ -6,7 +6,12 @@
  */
 
 import type { DeviceLimits } from '../../../src/protocol/messages.js';
-import { Admit, RESULT_HEADER_WORDS } from '../../../src/protocol/step-block.js';
+import {
+  Admit,
+  RESULT_HEADER_WORDS,
+  RESULT_ROW_WORDS,
+  RowFlag,
+} from '../../../src/protocol/step-block.js';
 import { drawToken, fakeLogprob } from './fake-model.js';
 import { type ReadAdmission, readStep } from './step-reader.js';
 
@@ -22,6 +27,7 @@ interface Slot {
 interface Row {
   readonly slot: number;
   readonly token: number;
+  readonly flags: number;
   readonly width: number;
 }
 
@@ -195,20 +201,21 @@ export class FakeDevice {
       masked: state.length < (words[Admit.minLength] ?? 0) ? stopIds : [],
     });
     state.lastToken = token;
-    return { slot, token, width: words[Admit.numLogprobs] ?? -1 };
+    const flags = stopIds.includes(token) ? RowFlag.stopped : 0;
+    return { slot, token, flags, width: words[Admit.numLogprobs] ?? -1 };
   }
 
   #encode(stepId: number, numDecoded: number, rows: readonly Row[]): Int32Array {
     const topWidth = Math.max(-1, ...rows.map(({ width }) => width));
     const batchSize = numDecoded === 0 ? 0 : 2 ** Math.ceil(Math.log2(numDecoded));
     const stride = topWidth >= 0 ? 1 + 2 * topWidth : 0;
-    const words = new Int32Array(RESULT_HEADER_WORDS + rows.length * (2 + stride));
+    const words = new Int32Array(RESULT_HEADER_WORDS + rows.length * (RESULT_ROW_WORDS + stride));
     const floats = new Float32Array(words.buffer);
     words.set([stepId, rows.length, topWidth, batchSize, 1000, 10]);
-    for (const [index, { slot, token, width }] of rows.entries()) {
-      words.set([slot, token], RESULT_HEADER_WORDS + 2 * index);
+    for (const [index, { slot, token, flags, width }] of rows.entries()) {
+      words.set([slot, token, flags], RESULT_HEADER_WORDS + RESULT_ROW_WORDS * index);
       if (topWidth < 0) continue;
-      const at = RESULT_HEADER_WORDS + 2 * rows.length + index * stride;
+      const at = RESULT_HEADER_WORDS + RESULT_ROW_WORDS * rows.length + index * stride;
       const asked = width >= 0;
       floats[at] = asked ? fakeLogprob(token) : Number.NaN;
       for (let rank = 0; rank < topWidth; rank++) {

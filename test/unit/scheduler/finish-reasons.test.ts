@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RESULT_HEADER_WORDS } from '../../../src/protocol/step-block.js';
+import { RESULT_HEADER_WORDS, RowFlag } from '../../../src/protocol/step-block.js';
 import { logprobsOf } from '../../../src/scheduler/logprob-log.js';
 import { Cluster, type RequestShape } from './cluster.js';
 import { fakeLogprob } from './fake-model.js';
@@ -51,13 +51,13 @@ describe('how a request ends', () => {
     }
   });
 
-  it('does not end at a stop id before minTokens even if a device draws one', () => {
-    const cluster = new Cluster();
-    cluster.add({ key: 1, params: { maxTokens: 5, minTokens: 2, stopTokenIds: [7] } });
+  it('ends at the row that the device marks as stopped, whatever its token', () => {
+    const cluster = new Cluster({ maxStepsInFlight: 1 });
+    cluster.add({ key: 1, params: { maxTokens: 5, stopTokenIds: [7] } });
     for (let index = 0; index < 3; index++) {
       cluster.submit();
       const result = cluster.device(0).takeResult();
-      result[RESULT_HEADER_WORDS + 1] = 7;
+      result.set([7, index === 2 ? RowFlag.stopped : 0], RESULT_HEADER_WORDS + 1);
       cluster.scheduler.apply(0, result, 0);
     }
     cluster.collect();

@@ -49,6 +49,7 @@ describe('a step block', () => {
       released: [],
       admitted: [],
       appends: [],
+      copies: [],
       prefills: [],
       held: [],
     });

@@ -12,6 +12,7 @@ export interface ReadAdmission {
   readonly words: readonly number[];
   readonly stopIds: readonly number[];
   readonly bias: readonly (readonly [number, number])[];
+  readonly seen: readonly (readonly [token: number, count: number])[];
 }
 
 export interface ReadStep {
@@ -20,6 +21,7 @@ export interface ReadStep {
   readonly released: readonly number[];
   readonly admitted: readonly ReadAdmission[];
   readonly appends: readonly { slot: number; firstColumn: number; blocks: readonly number[] }[];
+  readonly copies: readonly (readonly [source: number, target: number])[];
   readonly prefills: readonly {
     slot: number;
     position: number;
@@ -60,18 +62,23 @@ export function readStep(block: Int32Array): ReadStep {
         words: record,
         stopIds: take(record[Admit.numStopIds] ?? 0),
         bias: list(record[Admit.numBias] ?? 0, () => [word(), floatOf(word())] as const),
+        seen: list(record[Admit.numSeen] ?? 0, () => [word(), word()] as const),
       };
     }),
     appends: list(field(StepHeader.numAppends), () => {
       const [slot = -1, firstColumn = -1, count = 0] = take(3);
       return { slot, firstColumn, blocks: take(count) };
     }),
+    copies: list(field(StepHeader.numCopies), () => [word(), word()] as const),
     prefills: list(field(StepHeader.numPrefills), () => {
       const [slot = -1, position = -1, count = 0, last = 0] = take(4);
       return { slot, position, isLast: last === 1, tokens: take(count) };
     }),
     held: take(field(StepHeader.numHeld)),
   };
+  if (header.slice(StepHeader.numDecode + 1).some((value) => value !== 0)) {
+    throw new Error('a spare word of the header is set');
+  }
   if (at !== words.length) throw new Error(`${words.length - at} words are left over`);
   return step;
 }

@@ -1,0 +1,157 @@
+// From weights on disk to captured graphs.
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "core/error.h"
+#include "model/safetensors.h"
+#include "runtime/kv_sizing.h"
+#include "runtime/runner.h"
+
+namespace permafrost::runtime {
+namespace {
+
+// Steps in flight, one whose end is kept for measuring idle time, and one spare.
+constexpr int kNumRecords = kMaxStepsInFlight + 2;
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+ModelInfo Runner::load_weights() {
+  config_ = model::load_config(options_.model);
+  const model::Checkpoint checkpoint(options_.model);
+  weights_ = std::make_unique<model::Weights>(*backend_, config_, checkpoint);
+  return {config_.architecture, static_cast<int64_t>(weights_->bytes()), config_.vocab_size};
+}
+
+Reserved Runner::reserve() {
+  if (!weights_) throw core::Error("ERR_INTERNAL", "reserve() before load_weights()");
+  const int32_t num_slots = options_.max_num_seqs;
+  const int32_t max_positions = wanted_model_len(config_, options_.max_model_len);
+  const auto max_blocks = static_cast<int32_t>(ceil_div(max_positions, options_.block_size));
+
+  slot_layout_ = core::SlotLayout::make(num_slots, max_blocks, config_.vocab_size);
+  core::check_option(slot_layout_.total_words <= INT32_MAX,
+                     "maxNumSeqs " + std::to_string(num_slots) + " with a vocabulary of " +
+                         std::to_string(config_.vocab_size) +
+                         " is more slot state than 2^31 words");
+  slot_words_ = backend_->allocate(static_cast<size_t>(slot_layout_.total_words) * sizeof(int32_t));
+  backend_->fill_words(slot_words_.data(), 0, slot_layout_.total_words);
+  slots_ = std::make_unique<SlotTable>(slot_layout_);
+
+  const model::Decoder::Limits decoder_limits{std::max(num_slots, options_.max_batched_tokens),
+                                              num_slots, max_positions};
+  decoder_ = std::make_unique<model::Decoder>(*backend_, config_, *weights_, decoder_limits);
+  core::StepShapes shapes = model::Decoder::shapes(config_, backend_->activation_dtype());
+  shapes.max_rows = decoder_limits.max_rows;
+  shapes.max_decode_rows = num_slots;
+  shapes.max_segments = num_slots;
+  shapes.max_positions = max_positions;
+  shapes.block_size = options_.block_size;
+  backend_->reserve(shapes);
+  backend_->synchronize();
+
+  const KvSize size =
+      size_kv_cache(*backend_, config_,
+                    {num_slots, options_.max_model_len, options_.block_size,
+                     options_.kv_cache_bytes, options_.memory_utilization,
+                     options_.num_graphs * (model::Decoder::num_decode_operations(config_) + 2)});
+  allocate_kv_cache(size);
+  limits_ = {num_slots,
+             size.num_blocks,
+             max_blocks,
+             options_.block_size,
+             options_.max_batched_tokens,
+             config_.vocab_size};
+  layout_ = StepLayout::make(num_slots, options_.max_batched_tokens,
+                             SlotTable::max_changes(slot_layout_, limits_));
+  const size_t bytes = static_cast<size_t>(layout_.total_words) * sizeof(int32_t);
+  arrays_ = std::make_unique<StepArrays>(backend_->allocate(bytes), layout_);
+  for (int i = 0; i < kNumRecords; ++i) {
+    records_.push_back(std::make_unique<StepRecord>(*backend_, layout_));
+    idle_records_.push_back(records_.back().get());
+  }
+  return {size.num_blocks, size.num_blocks * size.block_bytes, size.graph_bytes,
+          static_cast<int64_t>(backend_->memory().free_bytes), size.max_model_len};
+}
+
+void Runner::allocate_kv_cache(const KvSize& size) {
+  const auto half = static_cast<size_t>(size.num_blocks * size.block_bytes / 2);
+  k_cache_ = backend_->allocate(half);
+  v_cache_ = backend_->allocate(half);
+  kv_ = {k_cache_.data(),      v_cache_.data(),     config_.num_layers, size.num_blocks,
+         config_.num_kv_heads, options_.block_size, config_.head_dim};
+}
+
+double Runner::warmup(int32_t batch_size) {
+  const auto start = std::chrono::steady_clock::now();
+  if (warm_buckets_.empty()) warm_up_prefill();
+  if (!warm_buckets_.insert(backend_->kernel_bucket(batch_size)).second) return 0;
+  upload_decode_rows(*records_.front(), {}, batch_size);
+  enqueue_decode_ops(batch_size);
+  backend_->synchronize();
+  return milliseconds_since(start);
+}
+
+// Chunks of every bucket through the eager path. Slot 0 is free and its block table zero, so they
+// write to the first block only.
+void Runner::warm_up_prefill() {
+  StepRecord& record = *records_.front();
+  const StepArrays& staging = record.staging;
+  const int32_t most = std::min(options_.max_batched_tokens, slot_positions());
+  std::set<int32_t> warm;
+  for (int32_t rows = 1;; rows = std::min(2 * rows, most)) {
+    if (warm.insert(backend_->kernel_bucket(rows)).second) {
+      for (int32_t i = 0; i < rows; ++i) {
+        staging.at(layout_.prefill_slots)[i] = 0;
+        staging.at(layout_.prefill_tokens)[i] = 0;
+        staging.at(layout_.prefill_positions)[i] = i;
+      }
+      staging.segments()[0] = {0, 0, rows, 0};
+      enqueue_prefill_rows(record, rows, 1);
+      *staging.at(layout_.head_rows) = 0;
+      upload(record, layout_.head_rows, 1);
+      decoder_->head(arrays_->at(layout_.head_rows), 1);
+      backend_->synchronize();
+    }
+    if (rows == most) return;
+  }
+}
+
+// Positions that fit in a slot's block table.
+int32_t Runner::slot_positions() const {
+  return static_cast<int32_t>(
+      std::min<int64_t>(int64_t{limits_.max_blocks_per_slot} * limits_.block_size,
+                        wanted_model_len(config_, options_.max_model_len)));
+}
+
+GraphInfo Runner::capture(int32_t batch_size) {
+  core::check_option(batch_size > 0 && batch_size <= options_.max_num_seqs,
+                     "capture size " + std::to_string(batch_size) + " is outside 1.." +
+                         std::to_string(options_.max_num_seqs));
+  const auto start = std::chrono::steady_clock::now();
+  core::CaptureTimings timings;
+  std::unique_ptr<core::Graph> graph;
+  backend_->begin_capture();
+  try {
+    enqueue_decode_ops(batch_size);
+    graph = backend_->end_capture(timings);
+  } catch (...) {
+    backend_->abort_capture();
+    throw;
+  }
+  const double total = milliseconds_since(start);
+  GraphInfo info{total - timings.instantiate_ms - timings.upload_ms, timings.instantiate_ms,
+                 timings.upload_ms, graph->num_nodes(), static_cast<int64_t>(graph->bytes())};
+  graphs_[batch_size] = std::move(graph);
+  return info;
+}
+
+}  // namespace permafrost::runtime
