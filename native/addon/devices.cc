@@ -2,23 +2,68 @@
 
 #include "core/error.h"
 #include "cpu/cpu_backend.h"
+#if defined(PERMAFROST_CUDA)
+#include "cuda/cuda_backend.h"
+#endif
 
 namespace permafrost::addon {
+namespace {
+
+DeviceDescription describe_cpu() {
+  const std::unique_ptr<core::Backend> cpu = cpu::make_cpu_backend("cpu:0", 0, 0);
+  const core::MemoryInfo memory = cpu->memory();
+  return {"cpu:0", "cpu", cpu->name(), static_cast<int64_t>(memory.total_bytes),
+          static_cast<int64_t>(memory.free_bytes)};
+}
+
+#if defined(PERMAFROST_CUDA)
+
+constexpr bool kCudaBuilt = true;
+
+void list_cuda(DeviceListing& listing) {
+  const cuda::Devices found = cuda::find_devices();
+  for (const cuda::DeviceInfo& info : found.devices) {
+    listing.devices.push_back({info.device, "cuda", info.name,
+                               static_cast<int64_t>(info.total_bytes),
+                               static_cast<int64_t>(info.free_bytes)});
+  }
+  listing.cuda_problem = found.problem;
+}
+
+std::unique_ptr<core::Backend> open_cuda(const std::string& device) {
+  return cuda::make_cuda_backend(device);
+}
+
+#else
+
+constexpr bool kCudaBuilt = false;
+constexpr const char* kNotBuilt =
+    "this build has no CUDA backend: install the CUDA toolkit (nvcc) and run 'npm rebuild "
+    "permafrost'";
+
+void list_cuda(DeviceListing& listing) { listing.cuda_problem = kNotBuilt; }
+
+std::unique_ptr<core::Backend> open_cuda(const std::string& device) {
+  throw core::Error("ERR_NO_DEVICE", "there is no device '" + device + "': " + kNotBuilt);
+}
+
+#endif
+
+}  // namespace
 
 DeviceListing list_devices() {
   DeviceListing listing;
-  const std::unique_ptr<core::Backend> cpu = cpu::make_cpu_backend("cpu:0", 0, 0);
-  const core::MemoryInfo memory = cpu->memory();
-  listing.devices.push_back({"cpu:0", "cpu", cpu->name(), static_cast<int64_t>(memory.total_bytes),
-                             static_cast<int64_t>(memory.free_bytes)});
-  listing.cuda_problem = "this build has no CUDA backend";
+  listing.cuda_built = kCudaBuilt;
+  listing.devices.push_back(describe_cpu());
+  list_cuda(listing);
   return listing;
 }
 
 std::unique_ptr<core::Backend> open_backend(const std::string& device, int cpu_threads, int nice) {
   if (device.starts_with("cpu:")) return cpu::make_cpu_backend(device, cpu_threads, nice);
-  throw core::Error("ERR_NO_DEVICE", "there is no device '" + device +
-                                         "': this build has no CUDA backend; use 'cpu'");
+  if (device.starts_with("cuda:")) return open_cuda(device);
+  throw core::Error("ERR_NO_DEVICE",
+                    "there is no device '" + device + "': devices are named 'cpu:N' and 'cuda:N'");
 }
 
 }  // namespace permafrost::addon

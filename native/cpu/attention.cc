@@ -61,12 +61,16 @@ void AttentionOp::run(Executor& executor) const {
   int64_t work = 0;
   for (int32_t i = 0; i < count_segments(); ++i) {
     const core::Segment segment = segment_at(i);
-    units += units_of(segment);
-    if (segment.slot < 0 || segment.count <= 0) continue;
+    check_index(segment.count, int64_t{rows.count} + 1, "number of rows of a segment");
+    if (segment.count == 0) continue;
     check_index(segment.row_start, rows.count, "first row of a segment");
-    check_index(segment.row_start + segment.count - 1, rows.count, "last row of a segment");
+    check_index(int64_t{segment.row_start} + segment.count - 1, rows.count,
+                "last row of a segment");
+    units += units_of(segment);
+    if (segment.slot < 0) continue;
     const int64_t first = segment.position_start;
     const int64_t last = first + segment.count - 1;
+    check_index(first, kv.max_positions(), "position");
     kv.check(segment.slot, window > 0 ? std::max<int64_t>(first - window + 1, 0) : 0, last);
     work += segment.count * (last + 1) * num_heads * kv.head_dim;
   }

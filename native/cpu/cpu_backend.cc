@@ -271,8 +271,9 @@ class CpuBackend : public core::Backend {
               const core::KvCache& kv, int32_t layer, const Matrix& out) {
     const int64_t columns = int64_t{shape.num_heads} * shape.head_dim;
     require_attention(shape, kv, layer);
-    require(qkv.data && qkv.dtype == DType::kF32 && qkv.rows >= rows.count && qkv.cols >= columns,
-            "attention: qkv must start with [rows, heads * head_dim] f32");
+    require(qkv.cols >= columns, "attention: qkv must start with heads * head_dim columns");
+    require_matrix(qkv, DType::kF32, rows.count, qkv.cols,
+                   "attention: qkv must be [rows, ...] f32");
     require_matrix(out, DType::kF32, rows.count, columns,
                    "attention: out must be [rows, heads * head_dim] f32");
     enqueue(AttentionOp{rows, segments, PagedKv(state, kv, layer), floats(qkv), floats(out),

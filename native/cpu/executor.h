@@ -16,7 +16,7 @@ constexpr int64_t kMaxVocab = int64_t{1} << 19;
 // Scratch of one thread; one operation uses it at a time. Pages that are never touched cost
 // nothing.
 constexpr int64_t kThreadFloats = 2 * kMaxVocab;
-static_assert(kThreadFloats >= isa::kGemmSpillFloats && kThreadFloats >= isa::kAttentionFloats);
+static_assert(kThreadFloats >= isa::kGemmSumFloats && kThreadFloats >= isa::kAttentionFloats);
 
 // Operations below this many multiplications and additions stay on one thread: handing them over
 // costs about a microsecond.

@@ -34,13 +34,13 @@ struct PagedKv {
 
   int64_t head_floats() const { return int64_t{block_size} * head_dim; }
   int64_t block_floats() const { return num_kv_heads * head_floats(); }
+  int64_t max_positions() const { return int64_t{max_blocks} * block_size; }
   const int32_t* blocks_of(int32_t slot) const { return block_table + int64_t{slot} * max_blocks; }
 
   void check(int32_t slot, int64_t first_position, int64_t last_position) const {
     check_index(slot, num_slots, "slot");
-    const int64_t limit = int64_t{max_blocks} * block_size;
-    check_index(first_position, limit, "position");
-    check_index(last_position, limit, "position");
+    check_index(first_position, max_positions(), "position");
+    check_index(last_position, max_positions(), "position");
     const int32_t* blocks = blocks_of(slot);
     for (int64_t b = first_position / block_size; b <= last_position / block_size; ++b) {
       check_index(blocks[b], num_blocks, "KV block");

@@ -68,14 +68,14 @@ struct Portable {
     return reinterpret_cast<Reg>(Words{p[0], p[1], p[2], p[3]} << 16);
   }
   // Elements 0, 2, 4, 6 and 1, 3, 5, 7 of 2 kLanes consecutive bf16.
-  static Reg load_even(const uint16_t* p) {
+  static Reg load_first(const uint16_t* p) {
     if constexpr (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
       return reinterpret_cast<Reg>(read<Words>(p) << 16);
     } else {
       return reinterpret_cast<Reg>(read<Words>(p) & 0xffff0000u);
     }
   }
-  static Reg load_odd(const uint16_t* p) {
+  static Reg load_second(const uint16_t* p) {
     if constexpr (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__) {
       return reinterpret_cast<Reg>(read<Words>(p) & 0xffff0000u);
     } else {
@@ -83,9 +83,9 @@ struct Portable {
     }
   }
   // Splits 2 kLanes consecutive floats the same way.
-  static void split(const float* p, Reg& even, Reg& odd) {
-    even = Reg{p[0], p[2], p[4], p[6]};
-    odd = Reg{p[1], p[3], p[5], p[7]};
+  static void split(const float* p, Reg& first, Reg& second) {
+    first = Reg{p[0], p[2], p[4], p[6]};
+    second = Reg{p[1], p[3], p[5], p[7]};
   }
 
   static float sum(Reg x) { return (x[0] + x[1]) + (x[2] + x[3]); }

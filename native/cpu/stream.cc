@@ -30,15 +30,12 @@ void Stream::push(const Call& call) {
 }
 
 void Stream::push(CallList& graph) {
-  graph.retain();
   Item item;
   item.graph = &graph;
   enqueue(item);
 }
 
 void Stream::push(EventState& event) {
-  event.retain();
-  event.expect();
   Item item;
   item.event = &event;
   enqueue(item);
@@ -65,6 +62,12 @@ void Stream::enqueue(const Item& item) {
   {
     const std::lock_guard lock(mutex_);
     incoming_.push_back(item);
+    // Only what is in the queue holds a reference or is waited for; the thread can't take it yet.
+    if (item.graph) item.graph->retain();
+    if (item.event) {
+      item.event->retain();
+      item.event->expect();
+    }
   }
   pushed_.fetch_add(1);
   pushed_.notify_one();

@@ -91,7 +91,7 @@ void test_gemm_invariance() {
   for (const std::string& isa : instruction_sets()) {
     context = "gemm invariance, " + isa;
     Random random(seed);
-    for (const int k : {64, 200, 1100}) {
+    for (const int k : {64, 200, 1040, 1100}) {
       const int n = 170;
       Floats x = random_floats(random, size_t{50} * k);
       Halves weight = random_halves(random, static_cast<size_t>(n) * k, 0.05f);

@@ -142,7 +142,24 @@ void test_errors() {
   CHECK(fails([&] { backend->scatter_slots(state.state(), pairs.data(), count.data(), 1); }));
   Words index = {8};
   CHECK(fails([&] { backend->gather_rows(matrix(x, 8, 8), index.data(), matrix(out, 1, 8)); }));
+  // Of a segment too, and what lies outside its rows stays as it is, also for padding.
   slots[0] = 0;
+  std::fill(out.begin(), out.end(), 5.0f);
+  const auto fails_for = [&](Segment second) {
+    const Segment segments[2] = {{0, 0, 1, 0}, second};
+    return fails([&] {
+             backend->attention_prefill({2, slots.data(), tokens.data(), positions.data()},
+                                        segments, segments, 2, matrix(qkv, 2, 24), shape,
+                                        state.state(), kv, 0, matrix(out, 2, 8));
+           }) &&
+           out == Floats(64, 5.0f);
+  };
+  for (const int slot : {0, -1}) {
+    CHECK(fails_for({slot, 2, 1, 0}) && fails_for({slot, -1, 1, 0}));
+    CHECK(fails_for({slot, 1, 2, 0}) && fails_for({slot, 1, INT32_MAX, 0}));
+    CHECK(fails_for({slot, 1, -1, 0}));
+  }
+  CHECK(fails_for({0, 0, 2, -1}) && fails_for({0, 0, 2, 3}) && fails_for({1, 1, 1, 0}));
   rope();
   attend();
   CHECK(error_of([&] { backend->synchronize(); }).empty());

@@ -106,6 +106,7 @@ class FakeBackend : public core::Backend {
   }
   core::Buffer allocate_pinned(size_t bytes) override { return allocate(bytes); }
   core::MemoryInfo memory() override { return {}; }
+  core::CacheBudget cache_budget(double, int64_t) override { return {}; }
   void upload(void* dst, size_t bytes, const core::ChunkReader& read) override {
     std::exception_ptr failure;
     const auto part = [&](size_t first) {
@@ -126,6 +127,9 @@ class FakeBackend : public core::Backend {
   void copy_to_device(void*, const void*, size_t) override { not_here(); }
   void copy_to_host(void*, const void*, size_t) override { not_here(); }
   void fill_words(void*, int32_t, int64_t) override { not_here(); }
+  void reserve(const core::StepShapes&) override {}
+  int32_t kernel_bucket(int32_t) const override { return 0; }
+  void copy_blocks(const core::KvCache&, const int32_t*, int32_t) override { not_here(); }
   std::unique_ptr<core::Event> make_event() override { return std::make_unique<NoEvent>(); }
   void record(core::Event&) override {}
   void wait(core::Event&) override {}

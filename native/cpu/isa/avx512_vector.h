@@ -63,20 +63,20 @@ struct Avx512 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16));
   }
   // Elements 0, 2, 4, … and 1, 3, 5, … of 2 kLanes consecutive bf16: widening without a shuffle.
-  static Reg load_even(const uint16_t* p) {
+  static Reg load_first(const uint16_t* p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));
   }
-  static Reg load_odd(const uint16_t* p) {
+  static Reg load_second(const uint16_t* p) {
     return _mm512_castsi512_ps(
         _mm512_and_si512(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(0xffff0000u))));
   }
   // Splits 2 kLanes consecutive floats the same way.
-  static void split(const float* p, Reg& even, Reg& odd) {
+  static void split(const float* p, Reg& first, Reg& second) {
     const __m512i evens =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const __m512i odds = _mm512_add_epi32(evens, _mm512_set1_epi32(1));
-    even = _mm512_permutex2var_ps(load(p), evens, load(p + 16));
-    odd = _mm512_permutex2var_ps(load(p), odds, load(p + 16));
+    first = _mm512_permutex2var_ps(load(p), evens, load(p + 16));
+    second = _mm512_permutex2var_ps(load(p), odds, load(p + 16));
   }
 
   // Halves added, then ((x0 + x1) + (x2 + x3)) + ((x4 + x5) + (x6 + x7)), of each argument.
@@ -98,8 +98,9 @@ struct Avx512 {
   }
   static float first_lane(Reg x) { return _mm512_cvtss_f32(x); }
 
-  // Of the byte `ahead` of p, which may lie outside the array.
-  static void prefetch(const void* p, int64_t ahead) {
+  // Of the byte `ahead` of p, which may lie outside the array. Inlined early: GCC would take it for
+  // a function without effect and drop the call.
+  [[gnu::always_inline]] static inline void prefetch(const void* p, int64_t ahead) {
     _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<intptr_t>(p) + ahead), _MM_HINT_T0);
   }
 

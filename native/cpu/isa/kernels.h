@@ -19,11 +19,11 @@ namespace permafrost::cpu::isa {
 constexpr int kGemmRows = 48;
 constexpr int kGemmTileRows = 6;
 // Outputs of one panel: its weights stay in the L2 cache while all row tiles pass over them.
-constexpr int kGemmPanel = 24;
+constexpr int kGemmPanel = 32;
 // Most lanes of any vector type.
 constexpr int kMaxLanes = 16;
 // Floats of scratch that gemm() needs per thread for sums in progress.
-constexpr int64_t kGemmSpillFloats = int64_t{kGemmPanel} * kGemmRows * kMaxLanes;
+constexpr int64_t kGemmSumFloats = int64_t{kGemmPanel} * kGemmRows * kMaxLanes;
 
 struct GemmTask {
   const float* packed = nullptr;     // [rows, k rounded up to 2 lanes], from pack()
@@ -103,8 +103,8 @@ struct Kernels {
   // gemm() with the same rows and k.
   void (*pack)(const float* x, int64_t stride, int64_t rows, int64_t k, int64_t tile,
                float* packed);
-  // Outputs [begin, end), at most kGemmPanel, of all rows. spill: [kGemmSpillFloats], the thread's.
-  void (*gemm)(const GemmTask& task, int64_t begin, int64_t end, float* spill);
+  // Outputs [begin, end), at most kGemmPanel, of all rows. sums: [kGemmSumFloats], the thread's.
+  void (*gemm)(const GemmTask& task, int64_t begin, int64_t end, float* sums);
 
   // --- one row --------------------------------------------------------------------------------
   void (*rms_norm)(const NormTask& task);

@@ -1,0 +1,49 @@
+#include "cuda/cuda_graph.h"
+
+#include <chrono>
+
+#include "cuda/check.h"
+#include "cuda/memory.h"
+#include "cuda/resource.h"
+
+namespace permafrost::cuda {
+namespace {
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+}  // namespace
+
+CapturedGraph::CapturedGraph(cudaStream_t stream) {
+  check(cudaStreamEndCapture(stream, &graph_), "ending a capture");
+}
+
+CudaGraph::CudaGraph(const std::shared_ptr<core::DeviceContext>& context, int device,
+                     const CapturedGraph& captured, cudaStream_t stream,
+                     core::CaptureTimings& timings) {
+  size_t num_nodes = 0;
+  check(cudaGraphGetNodes(captured.get(), nullptr, &num_nodes), "counting a graph's nodes");
+  num_nodes_ = static_cast<int64_t>(num_nodes);
+
+  const size_t free_before = device_memory().free_bytes;
+  const auto instantiation = std::chrono::steady_clock::now();
+  cudaGraphExec_t executable = nullptr;
+  check(cudaGraphInstantiate(&executable, captured.get(), 0), "instantiating a graph");
+  executable_ = own<&cudaGraphExecDestroy>(context, device, executable, 0);
+  timings.instantiate_ms = milliseconds_since(instantiation);
+
+  const auto upload = std::chrono::steady_clock::now();
+  check(cudaGraphUpload(executable, stream), "uploading a graph");
+  timings.upload_ms = milliseconds_since(upload);
+  const size_t free_after = device_memory().free_bytes;
+  bytes_ = free_before > free_after ? free_before - free_after : 0;
+}
+
+void CudaGraph::launch(cudaStream_t stream) {
+  check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(executable_.data()), stream),
+        "launching a graph");
+}
+
+}  // namespace permafrost::cuda

@@ -1,0 +1,240 @@
+#include "cuda/gemm.h"
+
+#include <algorithm>
+#include <bit>
+#include <string>
+
+#include "core/error.h"
+#include "cuda/check.h"
+#include "cuda/checks.h"
+#include "cuda/memory.h"
+#include "cuda/resource.h"
+
+namespace permafrost::cuda {
+namespace {
+
+using core::DType;
+using core::GemmShape;
+using core::Matrix;
+
+constexpr int64_t kFirstBucketRows = 16;
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
+constexpr uint32_t kAlignment = 16;                   // bytes
+constexpr int kMaxCandidates = 8;
+
+int64_t most_rows(int32_t bucket) { return kFirstBucketRows << bucket; }
+int64_t fewest_rows(int32_t bucket) { return bucket == 0 ? 1 : most_rows(bucket - 1) + 1; }
+
+uint32_t lt_type(DType dtype) { return dtype == DType::kF32 ? CUDA_R_32F : CUDA_R_16BF; }
+
+void check_lt(cublasStatus_t status, const char* doing) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) {
+    throw core::Error("ERR_OUT_OF_MEMORY", std::string("cublasLt: ") + doing + ": out of memory");
+  }
+  device_memory();  // throws the device's own error, if it has one
+  throw core::Error("ERR_DEVICE", std::string("cublasLt: ") + doing + ": " +
+                                      cublas_lt().cublasLtGetStatusName(status));
+}
+
+cudaError_t destroy_handle(cublasLtHandle_t handle) {
+  cublas_lt().cublasLtDestroy(handle);
+  return cudaSuccess;
+}
+
+core::Buffer make_handle(const std::shared_ptr<core::DeviceContext>& context, int device) {
+  cublasLtHandle_t handle = nullptr;
+  check_lt(cublas_lt().cublasLtCreate(&handle), "starting");
+  return own<&destroy_handle>(context, device, handle, 0);
+}
+
+template <typename T>
+void set(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  check_lt(cublas_lt().cublasLtMatmulDescSetAttribute(desc, attribute, &value, sizeof(value)),
+           "describing a product");
+}
+
+template <typename T>
+void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute,
+         const T& value) {
+  check_lt(cublas_lt().cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value,
+                                                            sizeof(value)),
+           "describing a preference");
+}
+
+template <typename T>
+void set(cublasLtMatrixLayout_t layout, cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+  check_lt(cublas_lt().cublasLtMatrixLayoutSetAttribute(layout, attribute, &value, sizeof(value)),
+           "describing a matrix");
+}
+
+void set_size(cublasLtMatrixLayout_t layout, int64_t rows, int64_t cols, int64_t ld) {
+  set(layout, CUBLASLT_MATRIX_LAYOUT_ROWS, static_cast<uint64_t>(rows));
+  set(layout, CUBLASLT_MATRIX_LAYOUT_COLS, static_cast<uint64_t>(cols));
+  set(layout, CUBLASLT_MATRIX_LAYOUT_LD, ld);
+}
+
+bool is_aligned(const void* address) {
+  return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
+}
+
+}  // namespace
+
+int32_t gemm_bucket(int64_t rows) {
+  const auto above = static_cast<uint64_t>(std::max<int64_t>(rows, 1) - 1) / kFirstBucketRows;
+  return static_cast<int32_t>(std::bit_width(above));
+}
+
+// cublasLt thinks in columns: our row-major out [rows, n] is its [n, rows], and so on.
+struct Gemm::Descriptors {
+  cublasLtMatmulDesc_t plain = nullptr;
+  cublasLtMatmulDesc_t biased = nullptr;
+  cublasLtMatrixLayout_t weight = nullptr;  // [k, n], transposed by the product
+  cublasLtMatrixLayout_t x = nullptr;       // [k, rows]
+  cublasLtMatrixLayout_t out = nullptr;     // [n, rows]
+  cublasLtMatmulPreference_t preference = nullptr;
+
+  void make();
+  ~Descriptors();
+};
+
+void Gemm::Descriptors::make() {
+  const CublasLt& lt = cublas_lt();
+  for (cublasLtMatmulDesc_t* desc : {&plain, &biased}) {
+    check_lt(lt.cublasLtMatmulDescCreate(desc, CUBLAS_COMPUTE_32F, CUDA_R_32F),
+             "describing a product");
+    set(*desc, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+  }
+  set(biased, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  set(biased, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(CUDA_R_16BF));
+  for (cublasLtMatrixLayout_t* layout : {&weight, &x, &out}) {
+    check_lt(lt.cublasLtMatrixLayoutCreate(layout, CUDA_R_16BF, 1, 1, 1), "describing a matrix");
+  }
+  check_lt(lt.cublasLtMatmulPreferenceCreate(&preference), "describing a preference");
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
+  set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+      CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
+  for (const auto attribute :
+       {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    set(preference, attribute, kAlignment);
+  }
+}
+
+Gemm::Descriptors::~Descriptors() {
+  const CublasLt& lt = cublas_lt();
+  for (const cublasLtMatmulDesc_t desc : {plain, biased}) {
+    if (desc != nullptr) lt.cublasLtMatmulDescDestroy(desc);
+  }
+  for (const cublasLtMatrixLayout_t layout : {weight, x, out}) {
+    if (layout != nullptr) lt.cublasLtMatrixLayoutDestroy(layout);
+  }
+  if (preference != nullptr) lt.cublasLtMatmulPreferenceDestroy(preference);
+}
+
+Gemm::Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
+           const std::vector<GemmShape>& shapes, int32_t max_rows)
+    : handle_(make_handle(context, device)),
+      workspace_(allocate_device(context, device, kWorkspaceBytes)),
+      descriptors_(std::make_unique<Descriptors>()) {
+  descriptors_->make();
+  // Kernels are chosen for a bias that is somewhere.
+  const void* const somewhere = workspace_.data();
+  set(descriptors_->biased, CUBLASLT_MATMUL_DESC_BIAS_POINTER, somewhere);
+  for (const GemmShape& shape : shapes) plan_shape(shape, max_rows);
+}
+
+Gemm::~Gemm() = default;
+
+void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
+  Plan plan{shape, {}, {}};
+  for (int32_t bucket = 0; bucket <= gemm_bucket(max_rows); ++bucket) {
+    plan.plain.push_back(choose(descriptors_->plain, shape, bucket, nullptr));
+    if (shape.out != DType::kBF16) continue;
+    plan.biased.push_back(choose(descriptors_->biased, shape, bucket, &plan.plain.back()));
+  }
+  plans_.push_back(std::move(plan));
+}
+
+// A kernel for every row count of the bucket: `preferred` if it will do, so that fewer are loaded,
+// else the best for the most rows.
+cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const GemmShape& shape, int32_t bucket,
+                                  const cublasLtMatmulAlgo_t* preferred) {
+  const auto runs_all = [&](const cublasLtMatmulAlgo_t& algo) {
+    return runs(desc, shape, most_rows(bucket), algo) &&
+           runs(desc, shape, fewest_rows(bucket), algo);
+  };
+  if (preferred != nullptr && runs_all(*preferred)) return *preferred;
+  for (const int64_t rows : {most_rows(bucket), fewest_rows(bucket)}) {
+    set_layouts(shape, rows, shape.k, shape.k, shape.n);
+    cublasLtMatmulHeuristicResult_t candidates[kMaxCandidates] = {};
+    int found = 0;
+    const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoGetHeuristic(
+        static_cast<cublasLtHandle_t>(handle_.data()), desc, descriptors_->weight, descriptors_->x,
+        descriptors_->out, descriptors_->out, descriptors_->preference, kMaxCandidates, candidates,
+        &found);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
+    check_lt(status, "choosing a kernel");
+    for (int i = 0; i < found; ++i) {
+      if (runs_all(candidates[i].algo)) return candidates[i].algo;
+    }
+  }
+  throw core::Error("ERR_UNSUPPORTED", "cublasLt has no kernel for a weight of [" +
+                                           std::to_string(shape.n) + ", " +
+                                           std::to_string(shape.k) + "] and " +
+                                           std::to_string(most_rows(bucket)) + " rows");
+}
+
+bool Gemm::runs(cublasLtMatmulDesc_t desc, const GemmShape& shape, int64_t rows,
+                const cublasLtMatmulAlgo_t& algo) {
+  set_layouts(shape, rows, shape.k, shape.k, shape.n);
+  cublasLtMatmulHeuristicResult_t result = {};
+  const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoCheck(
+      static_cast<cublasLtHandle_t>(handle_.data()), desc, descriptors_->weight, descriptors_->x,
+      descriptors_->out, descriptors_->out, &algo, &result);
+  return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes;
+}
+
+void Gemm::set_layouts(const GemmShape& shape, int64_t rows, int64_t weight_stride,
+                       int64_t x_stride, int64_t out_stride) {
+  set_size(descriptors_->weight, shape.k, shape.n, weight_stride);
+  set_size(descriptors_->x, shape.k, rows, x_stride);
+  set_size(descriptors_->out, shape.n, rows, out_stride);
+  set(descriptors_->out, CUBLASLT_MATRIX_LAYOUT_TYPE, lt_type(shape.out));
+}
+
+const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
+  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& plan) {
+    return plan.shape.n == weight.rows && plan.shape.k == weight.cols && plan.shape.out == out;
+  });
+  require(found != plans_.end(), "gemm: the shape was not reserved");
+  return *found;
+}
+
+void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out,
+               cudaStream_t stream) {
+  require_matrix(x, DType::kBF16, 0, weight.cols, "gemm: x must be [rows, k] bf16");
+  require_matrix(weight, DType::kBF16, 1, x.cols, "gemm: weight must be [n, k] bf16");
+  require_matrix(out, out.dtype, x.rows, weight.rows, "gemm: out must be [rows, n]");
+  require(is_aligned(x.data) && is_aligned(weight.data) && is_aligned(out.data) && is_aligned(bias),
+          "gemm: matrices must start on 16 bytes");
+  if (x.rows == 0) return;
+
+  const Plan& plan = plan_of(weight, out.dtype);
+  const std::vector<cublasLtMatmulAlgo_t>& algos = bias == nullptr ? plan.plain : plan.biased;
+  const auto bucket = static_cast<size_t>(gemm_bucket(x.rows));
+  require(bucket < algos.size(), "gemm: more rows than were reserved, or a bias for an f32 out");
+  const cublasLtMatmulDesc_t desc = bias == nullptr ? descriptors_->plain : descriptors_->biased;
+  if (bias != nullptr) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  set_layouts(plan.shape, x.rows, weight.stride, x.stride, out.stride);
+  const float one = 1;
+  const float zero = 0;
+  check_lt(
+      cublas_lt().cublasLtMatmul(static_cast<cublasLtHandle_t>(handle_.data()), desc, &one,
+                                 weight.data, descriptors_->weight, x.data, descriptors_->x, &zero,
+                                 out.data, descriptors_->out, out.data, descriptors_->out,
+                                 &algos[bucket], workspace_.data(), workspace_.bytes(), stream),
+      "multiplying");
+}
+
+}  // namespace permafrost::cuda

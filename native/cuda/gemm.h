@@ -1,0 +1,62 @@
+#pragma once
+// out = x · weightᵀ + bias through cublasLt: bf16 in, bf16 or f32 out, f32 accumulation.
+//
+// Which kernel runs is decided once, for every shape and *bucket* of row counts: asking costs a
+// millisecond, and every distinct kernel another few when it is first loaded. The same row count
+// therefore always gives the same bits. Partial sums of split products are added in a fixed order,
+// in f32.
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/backend.h"
+#include "cuda/cublas_lt.h"
+
+namespace permafrost::cuda {
+
+// The bucket of a row count: up to 16 rows, up to 32, 64, 128 and so on.
+int32_t gemm_bucket(int64_t rows);
+
+class Gemm {
+ public:
+  // Chooses the kernels of `shapes` for up to max_rows rows. The calling thread must be on the
+  // device, here and in run(). Throws ERR_UNSUPPORTED when cublasLt has none for a shape.
+  Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
+       const std::vector<core::GemmShape>& shapes, int32_t max_rows);
+  ~Gemm();
+  Gemm(const Gemm&) = delete;
+  Gemm& operator=(const Gemm&) = delete;
+
+  // x: [rows, k] bf16, weight: [n, k] bf16, bias: [n] bf16 or null (an f32 out takes none),
+  // out: [rows, n]. All start on 16 bytes. Doesn't allocate.
+  void run(const core::Matrix& x, const core::Matrix& weight, const void* bias,
+           const core::Matrix& out, cudaStream_t stream);
+
+ private:
+  struct Plan {
+    core::GemmShape shape;
+    std::vector<cublasLtMatmulAlgo_t> plain;   // by bucket
+    std::vector<cublasLtMatmulAlgo_t> biased;  // by bucket; empty for an f32 out
+  };
+  // What has to be torn down is made here, so that a constructor that throws leaks nothing.
+  struct Descriptors;
+
+  void plan_shape(const core::GemmShape& shape, int32_t max_rows);
+  bool runs(cublasLtMatmulDesc_t desc, const core::GemmShape& shape, int64_t rows,
+            const cublasLtMatmulAlgo_t& algo);
+  cublasLtMatmulAlgo_t choose(cublasLtMatmulDesc_t desc, const core::GemmShape& shape,
+                              int32_t bucket, const cublasLtMatmulAlgo_t* preferred);
+  void set_layouts(const core::GemmShape& shape, int64_t rows, int64_t weight_stride,
+                   int64_t x_stride, int64_t out_stride);
+  const Plan& plan_of(const core::Matrix& weight, core::DType out) const;
+
+  core::Buffer handle_;
+  core::Buffer workspace_;
+  std::unique_ptr<Descriptors> descriptors_;
+  std::vector<Plan> plans_;
+};
+
+}  // namespace permafrost::cuda
