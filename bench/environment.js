@@ -12,6 +12,28 @@ function git(...args) {
     .trim();
 }
 
+/** The NVIDIA devices of the machine with their driver; none without a driver. */
+function nvidiaDevices() {
+  try {
+    return execFileSync(
+      'nvidia-smi',
+      ['--query-gpu=name,driver_version', '--format=csv,noheader'],
+      {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
+      .toString()
+      .trim()
+      .split('\n')
+      .map((line) => {
+        const [name, driver] = line.split(', ');
+        return { name, driver };
+      });
+  } catch {
+    return [];
+  }
+}
+
 /** The commit, marked when tracked files differ from it; null outside a checkout. */
 function currentCommit() {
   try {
@@ -28,7 +50,9 @@ export function describeEnvironment() {
     node: process.version,
     cpu: cpus()[0]?.model ?? 'unknown',
     threads: availableParallelism(),
-    commit: currentCommit(),
+    gpus: nvidiaDevices(),
+    // Where the checkout's history is not at hand, whoever runs the bench may say what it is.
+    commit: process.env.PERMAFROST_COMMIT ?? currentCommit(),
     // Of the last minute, before the bench began: how alone it was.
     loadBefore: loadavg()[0],
   };

@@ -20,9 +20,25 @@ const SCOPES = {
     summary: 'decode speed of the CPU backend against memory bandwidth and FMA peak',
     load: () => import('./cpu/scope.js'),
   },
+  backpressure: {
+    summary: 'memory of the host and of the scheduler process under an endless input',
+    load: () => import('./backpressure/scope.js'),
+  },
+  scheduler: {
+    summary: 'what scheduling costs per step and per token, and what devices wait for it',
+    load: () => import('./scheduler/scope.js'),
+  },
+  gpu: {
+    summary: 'start-up, decode and prefill speed of CUDA devices',
+    load: () => import('./gpu/scope.js'),
+  },
   'host-delay': {
     summary: "the host's event-loop delay, idle and with 1,000 requests running",
     load: () => import('./host-delay/scope.js'),
+  },
+  'batch-job': {
+    summary: 'a batch file: rows per second, peak memory, and what a killed job keeps',
+    load: () => import('./batch-job/scope.js'),
   },
 };
 

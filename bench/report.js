@@ -27,6 +27,22 @@ bytes read per second over what a plain read of 1 GB by as many threads reaches 
 \`fma share\` is the weights' multiply-adds over the measured FMA peak of as many threads. The probes take the best of four short
 passes and the engine the mean of a second, so both shares fall when the machine is not alone;
 \`cpu ms per step\` counts the CPU time of all threads and moves less.`,
+  backpressure: `One-token rows of an asynchronous input, in constant memory: the rows of the table are moments of one
+run. \`furthest ahead\` is how many rows the input was ever read ahead of the rows taken.`,
+  'batch-job': `\`run-batch\` on \`models/tiny\`, prompts of one token and one token out: what a job costs around its
+model. \`host\` is the command's own process; the scheduler process holds the model and its KV cache.
+\`host growth\` compares the host's memory in the last tenth of the job with that in the second one. Then
+a job of longer rows is killed with \`kill -9\` at random moments, resumed, and its output checked.`,
+  scheduler: `One scheduler on one thread; every device takes 1 ms for a step and runs 256 sequences with prompts
+and outputs of 100 to 1,024 tokens, no two of them alike, prefix caching on, two steps in flight.
+The devices' time is virtual, the scheduler's is measured: taking a result in, adding the requests
+that replace those that ended, and giving out the next steps. Text and messages are not part of it.
+\`busy\` above 100 % is a scheduler that can't keep up: so many devices need longer steps.`,
+  gpu: `\`permafrost bench\` on a Qwen3-0.6B-shaped model of random bf16 weights, one engine per line, all
+layers included; the wall time runs from the first request to the last answer, prefill and all. The
+other engines' numbers were measured with the same model shape on an H100 of the same kind:
+nano-vllm on PyTorch 2.11 with Triton attention and CUDA graphs, llama.cpp of August 2026 with flash
+attention (at 32 and 256 sequences with 256 tokens of output).`,
   'host-delay': `\`monitorEventLoopDelay\` in the process that holds the Engine. The timer's own resolution, 10 ms, is
 part of every number, the idle ones too.`,
 };
@@ -37,7 +53,7 @@ function section(fileName) {
   return [
     `## ${result.scope}`,
     EXPLANATIONS[result.scope] ?? '',
-    `${result.cpu}, ${result.threads} threads, Node ${result.node}, ${result.date.slice(0, 10)}, load ` +
+    `${result.gpus?.map(({ name, driver }) => `${name} (driver ${driver}), `).join('') ?? ''}${result.cpu}, ${result.threads} threads, Node ${result.node}, ${result.date.slice(0, 10)}, load ` +
       `${result.loadBefore?.toFixed(1) ?? 'unknown'}, commit ${result.commit ?? 'unknown'} ([results/${fileName}](../bench/results/${fileName})):`,
     `    ${result.command}`,
     formatMarkdownTable(result.rows),

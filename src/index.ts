@@ -2,7 +2,8 @@
 
 export type { BatchOptions } from './host/batch.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
-export { type BatchEngine, type BatchFileOptions, runBatchFile } from './jobs/run-batch-file.js';
+export type { BatchEngine, BatchFileOptions } from './jobs/batch-file-options.js';
+export { runBatchFile } from './jobs/run-batch-file.js';
 export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';
 export {
   ERROR_CODES,
@@ -25,6 +26,7 @@ export type {
   GraphUse,
   MetricsSnapshot,
   Phase,
+  RestartEvent,
   StartupReport,
   WarningEvent,
 } from './protocol/report.js';
@@ -32,6 +34,7 @@ export type {
   BatchRequest,
   BatchRow,
   ChatMessage,
+  ChatPrompt,
   Choice,
   ChoiceLogprob,
   Completion,

@@ -11,6 +11,8 @@ export const options = {
     default: '10000,1000000,5000000',
     help: 'live JavaScript objects in the worker, comma-separated (10000,1000000,5000000)',
   },
+  device: { type: 'string', default: 'cpu:0', help: 'cpu:N or cuda:N (cpu:0)' },
+  model: { type: 'string', help: 'a checkpoint (models/tiny)' },
   repeats: { type: 'string', default: '3', help: 'runs per cell, of which the median counts (3)' },
 };
 
@@ -21,10 +23,10 @@ function nameOf(policy) {
 }
 
 /** Captures once in a new worker thread. */
-function runCell(policy, liveObjects) {
+function runCell(policy, liveObjects, values) {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./worker.js', import.meta.url), {
-      workerData: { policy, liveObjects },
+      workerData: { policy, liveObjects, device: values.device, model: values.model },
       // Room for the largest heap here: a limit nearby would make V8 collect of its own accord.
       resourceLimits: { maxOldGenerationSizeMb: 4096 },
     });
@@ -55,7 +57,7 @@ export async function run(values, log) {
     const cells = POLICIES.map(() => []);
     for (let repeat = 0; repeat < repeats; repeat += 1) {
       for (const [index, policy] of POLICIES.entries()) {
-        cells[index].push(await runCell(policy, liveObjects));
+        cells[index].push(await runCell(policy, liveObjects, values));
       }
       log(`${liveObjects.toLocaleString('en-US')} live objects: run ${repeat + 1} of ${repeats}`);
     }

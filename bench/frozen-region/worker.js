@@ -1,4 +1,4 @@
-// One cell: a heap of live objects, the tiny model, and the real frozen region over 67 sizes.
+// One cell: a heap of live objects, a model, and the real frozen region over 67 sizes.
 
 import { fileURLToPath } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -6,34 +6,35 @@ import { encodeMessage } from '../../dist/protocol/codec.js';
 import { runFrozenRegion } from '../../dist/workers/frozen-region.js';
 import { loadNativeAddon } from '../../dist/workers/native-addon.js';
 
-const DEVICE = 'cpu:0';
 // vllm67, largest first: 512, 504, … 16, 8, 4, 2, 1.
 const SIZES = [...Array.from({ length: 64 }, (_, i) => 512 - 8 * i), 4, 2, 1];
 
-const { policy, liveObjects } = workerData;
+const TINY = fileURLToPath(new URL('../../models/tiny', import.meta.url));
+
+const { policy, liveObjects, device, model = TINY } = workerData;
 // Small linked objects, as an application's heap is made of.
 const live = [];
 for (let id = 0; id < liveObjects; id += 1) live.push({ id, previous: live[id - 1] ?? null });
 
 const addon = loadNativeAddon();
 const runner = new addon.Runner({
-  model: fileURLToPath(new URL('../../models/tiny', import.meta.url)),
-  device: DEVICE,
+  model,
+  device,
   maxNumSeqs: 512,
   maxModelLen: 0,
   blockSize: 16,
   kvCacheBytes: 1 << 26,
   gpuMemoryUtilization: 0.9,
   maxBatchedTokens: 256,
-  numGraphs: 0,
+  numGraphs: SIZES.length,
   cpuThreads: 0,
   nice: 0,
 });
 runner.loadWeights();
 runner.reserve();
-runner.warmup(SIZES[0]);
+for (const size of SIZES) runner.warmup(size);
 // Another thread of the process gives these back while graphs are captured.
-const releasedElsewhere = SIZES.map(() => new addon.DeviceBuffer(DEVICE, 4096));
+const releasedElsewhere = SIZES.map(() => new addon.DeviceBuffer(device, 4096));
 
 const report = await runFrozenRegion({
   policy,
@@ -45,7 +46,7 @@ const report = await runFrozenRegion({
   },
   // Progress as the real worker posts it: what its region allocates, ours does too.
   onGraph: (graph, done) => {
-    const event = { device: DEVICE, graph, done, total: SIZES.length };
+    const event = { device, graph, done, total: SIZES.length };
     parentPort.postMessage(encodeMessage({ kind: 'capture', event }));
   },
 });

@@ -9,6 +9,15 @@ export function formatMs(ms: number): string {
   return `${(ms / 1000).toFixed(0)} s`;
 }
 
+/** `45 s`, `3 min 20 s`, `2 h 05 min`: for what lasts. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  const minutes = Math.floor(seconds / 60);
+  if (minutes === 0) return `${seconds} s`;
+  if (minutes < 60) return `${minutes} min ${String(seconds % 60).padStart(2, '0')} s`;
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
+}
+
 /** `21 kB`, `7.7 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

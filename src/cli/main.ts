@@ -33,10 +33,10 @@ for (const add of [addRunBatch, addGenerate, addStartup, addBench, addDevices]) 
 }
 for (const command of program.commands) command.exitOverride();
 
-// Whoever read our output has enough.
+// Whoever read our output has enough; a job whose rows nobody takes has not done them all.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
-  process.exit(EXIT.ok);
+  process.exit(process.argv[2] === 'run-batch' ? EXIT.someFailed : EXIT.ok);
 });
 
 try {

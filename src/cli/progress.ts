@@ -13,6 +13,8 @@ export interface ProgressState {
 }
 
 export interface ProgressDisplay {
+  /** How often there should be news, in milliseconds. */
+  readonly intervalMs: number;
   show(state: ProgressState): void;
   /** Writes a line that stays. */
   say(line: string): void;
@@ -44,6 +46,7 @@ function progressText({ label, done, total, note = '' }: ProgressState, width: n
 }
 
 class LiveProgress implements ProgressDisplay {
+  readonly intervalMs = 250;
   readonly #stream: NodeJS.WriteStream;
   #spinner: Ora | null = null;
 
@@ -74,9 +77,11 @@ class LiveProgress implements ProgressDisplay {
   }
 }
 
-const LINE_INTERVAL_MS = 2000;
+/** Of an interval, what has to be over for a new line: a timer may be a little early. */
+const DUE_SHARE = 0.9;
 
 class LineProgress implements ProgressDisplay {
+  readonly intervalMs = 10_000;
   readonly #stream: NodeJS.WriteStream;
   #lastLine = '';
   #lastMs = Number.NEGATIVE_INFINITY;
@@ -89,7 +94,7 @@ class LineProgress implements ProgressDisplay {
     const nowMs = performance.now();
     // What has no parts is told as often as what has parts left.
     const isComplete = done === total && total > 0;
-    if (nowMs - this.#lastMs < LINE_INTERVAL_MS && !isComplete) return;
+    if (nowMs - this.#lastMs < this.intervalMs * DUE_SHARE && !isComplete) return;
     const counts = total === null ? `${done}` : `${done}/${total}`;
     const line = [label, total === 0 ? '' : counts, note].filter((part) => part !== '').join('  ');
     if (line === this.#lastLine) return;

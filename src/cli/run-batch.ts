@@ -1,21 +1,24 @@
 /** `permafrost run-batch`: a thin skin on runBatchFile. */
 
 import type { Command } from 'commander';
+import { checkPaths, isResumable, STANDARD_STREAM } from '../jobs/job-paths.js';
 import { runBatchFile } from '../jobs/run-batch-file.js';
-import type { BatchFileProgress, BatchFileSummary } from '../jobs/tally.js';
+import type { BatchFileSummary } from '../jobs/tally.js';
+import { PermafrostError } from '../protocol/errors.js';
 import { parseCount } from './arguments.js';
-import { checkReadable } from './check-readable.js';
+import { BatchDisplay } from './batch-display.js';
 import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
 import { EXIT, type ExitCode } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
 import { watchInterruption } from './interruption.js';
 import { withEngine } from './open-engine.js';
-import { createProgress, type ProgressState } from './progress.js';
+import { createProgress } from './progress.js';
 import { regionLines } from './startup-report.js';
 
 interface RunBatchFlags extends EngineFlags {
   readonly input: string;
   readonly output: string;
+  readonly outputErrors?: string;
   readonly resume?: boolean;
   readonly maxInflight?: number;
   readonly json?: boolean;
@@ -25,18 +28,26 @@ export function addRunBatch(program: Command, end: (code: ExitCode) => void): vo
   const command = program
     .command('run-batch')
     .description('run a JSONL file in the OpenAI batch format')
-    .requiredOption('-i, --input <file>', 'requests')
-    .requiredOption('-o, --output <file>', 'results; also the journal that --resume reads')
-    .option('--resume', 'keep the results that the output has, run the other rows')
+    .requiredOption('-i, --input <file>', 'requests; - for standard input, *.gz for gzip')
+    .requiredOption(
+      '-o, --output <file>',
+      'results, and the journal that --resume reads; - for standard output, *.gz for gzip',
+    )
+    .option('--output-errors <file>', 'error rows, which go to the output otherwise')
+    .option('--resume', 'keep the rows that the outputs have, run the others')
     .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
     .option('--json', 'print the summary as JSON on stdout');
   addEngineFlags(command).action(async (flags: RunBatchFlags) => end(await runBatch(flags)));
 }
 
 async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
-  const { input, output, resume, maxInflight } = flags;
+  const { input, output, outputErrors, resume = false, maxInflight } = flags;
+  const paths = { input, output, resume, ...(outputErrors !== undefined && { outputErrors }) };
   // The engine takes a while to start: what is known to be wrong is said before.
-  await checkReadable(input);
+  await checkPaths(paths);
+  if (flags.json === true && [output, outputErrors].includes(STANDARD_STREAM)) {
+    throw new PermafrostError('ERR_BAD_OPTION', '--json writes to standard output, and so do rows');
+  }
   const progress = createProgress();
   return withEngine(engineOptions(flags), progress, async (engine) => {
     for (const { device, capture } of engine.startup.devices) {
@@ -45,40 +56,33 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
       for (const line of more) progress.say(`  ${line}`);
     }
     using interruption = watchInterruption(() =>
-      progress.say('interrupted: finishing the rows that run; Ctrl-C again stops at once'),
+      progress.say('interrupted: the rows that run get 10 s to finish; Ctrl-C again stops at once'),
     );
+    using display = new BatchDisplay({ progress, metrics: () => engine.metrics() });
     const summary = await runBatchFile(engine, {
-      input,
-      output,
-      ...(resume !== undefined && { resume }),
+      ...paths,
       ...(maxInflight !== undefined && { maxInflight }),
       signal: interruption.signal,
-      onProgress: (now) => progress.show(batchProgress(now)),
+      onProgress: (now) => display.update(now),
     });
+    display[Symbol.dispose]();
     progress.stop();
-    for (const line of summaryLines(summary, output)) progress.say(line);
+    for (const line of summaryLines(summary, flags)) progress.say(line);
     if (flags.json === true) console.log(JSON.stringify(summary));
     return exitCode(summary);
   });
 }
 
-/** A job's progress, as the display has it. */
-function batchProgress(now: BatchFileProgress): ProgressState {
-  const { succeeded, failed, skipped, total, completionTokens, elapsedMs } = now;
-  const rate = elapsedMs > 0 ? completionTokens / (elapsedMs / 1000) : 0;
-  const failures = failed > 0 ? `${formatCount(failed)} failed · ` : '';
-  return {
-    label: 'Running batch',
-    done: succeeded + failed + skipped,
-    total,
-    note: `${failures}${formatCount(rate)} tokens/s`,
-  };
-}
-
 /** What a job did. */
-function summaryLines(summary: BatchFileSummary, output: string): string[] {
-  const { succeeded, failed, skipped, unfinished, completionTokens, elapsedMs } = summary;
-  const rate = completionTokens / (elapsedMs / 1000);
+function summaryLines(
+  summary: BatchFileSummary,
+  { output, outputErrors }: RunBatchFlags,
+): string[] {
+  const { succeeded, failed, skipped, unfinished, elapsedMs } = summary;
+  const { promptTokens, completionTokens } = summary;
+  const rate = (count: number) => formatCount(count / (elapsedMs / 1000));
+  const isLeft = unfinished > 0 || summary.interrupted;
+  const canResume = [output, outputErrors ?? output].every(isResumable);
   const counts = [
     `${formatCount(succeeded)} done`,
     `${formatCount(failed)} failed`,
@@ -87,12 +91,17 @@ function summaryLines(summary: BatchFileSummary, output: string): string[] {
   ];
   return [
     `${counts.join(', ')} in ${formatMs(elapsedMs)}`,
-    `${formatCount(summary.promptTokens)} prompt and ${formatCount(completionTokens)} output ` +
-      `tokens, ${formatCount(rate)} output tokens/s`,
+    `${formatCount(promptTokens)} prompt and ${formatCount(completionTokens)} output tokens, ` +
+      `${rate(promptTokens)} and ${rate(completionTokens)} a second`,
     ...Object.entries(summary.errorsByCode).map(([code, count]) => `  ${code}: ${count}`),
-    `results: ${output}`,
-    ...(unfinished > 0 || summary.interrupted ? ['run again with --resume to go on'] : []),
+    `results: ${nameOf(output)}`,
+    ...(outputErrors === undefined ? [] : [`errors: ${nameOf(outputErrors)}`]),
+    ...(isLeft && canResume ? ['run again with --resume to go on'] : []),
   ];
+}
+
+function nameOf(path: string): string {
+  return path === STANDARD_STREAM ? 'standard output' : path;
 }
 
 function exitCode(summary: BatchFileSummary): ExitCode {

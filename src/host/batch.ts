@@ -11,10 +11,14 @@ import {
   requestId,
   toCompletion,
 } from './request-port.js';
+import { choicesBytes, requestBytes } from './request-size.js';
 
 /** Options of `engine.batch()`. */
 export interface BatchOptions {
-  /** Most requests taken from the input whose rows the consumer has not taken. Default 512. */
+  /**
+   * Most requests taken from the input whose rows the consumer has not taken. Default 512; fewer
+   * while they and their results take more than 64 MiB.
+   */
   readonly maxInflight?: number;
   /** Takes no more input and ends what runs, whose rows come with the finish reason 'abort'. */
   readonly signal?: AbortSignal;
@@ -24,10 +28,17 @@ export interface BatchOptions {
 export type BatchInput = Iterable<BatchRequest> | AsyncIterable<BatchRequest>;
 
 const DEFAULT_MAX_INFLIGHT = 512;
+const MAX_INFLIGHT_BYTES = 1 << 26;
 
 type Source =
   | { readonly kind: 'sync'; readonly iterator: Iterator<BatchRequest> }
   | { readonly kind: 'async'; readonly iterator: AsyncIterator<BatchRequest> };
+
+interface FinishedRow {
+  readonly row: BatchRow;
+  /** Of the request and its result. */
+  readonly bytes: number;
+}
 
 interface Waiter {
   readonly resolve: (result: IteratorResult<BatchRow, undefined>) => void;
@@ -48,7 +59,9 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   /** The input's `next` is under way. */
   #isReading = false;
   readonly #running = new Map<number, OpenRequest>();
-  readonly #rows: BatchRow[] = [];
+  readonly #rows: FinishedRow[] = [];
+  /** Of the requests that run and the rows that nobody has taken. */
+  #inflightBytes = 0;
   readonly #waiters: Waiter[] = [];
   /** Thrown after the rows that are finished. */
   #failure: { readonly error: unknown } | null = null;
@@ -88,6 +101,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     const closing = this.#stopAdmitting();
     this.#abandonRunning();
     this.#rows.length = 0;
+    this.#inflightBytes = 0;
     this.#failure = null;
     this.#state = 'done';
     this.#deliver();
@@ -139,7 +153,8 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     return (
       this.#state === 'admitting' &&
       !this.#isReading &&
-      this.#running.size + this.#rows.length < this.#maxInflight
+      this.#running.size + this.#rows.length < this.#maxInflight &&
+      this.#inflightBytes < MAX_INFLIGHT_BYTES
     );
   }
 
@@ -161,10 +176,13 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     // A row that is finished before it runs leaves it to the caller to admit the next one.
     let isOpening = true;
     let isFinished = false;
+    let bytes = 0;
     const finish = (row: BatchRow): void => {
       isFinished = true;
       this.#running.delete(index);
-      this.#rows.push(row);
+      const resultBytes = 'completion' in row ? choicesBytes(row.completion.choices) : 0;
+      this.#inflightBytes += resultBytes;
+      this.#rows.push({ row, bytes: bytes + resultBytes });
       this.#deliver();
       if (!isOpening) this.#admit();
     };
@@ -174,7 +192,11 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     };
     try {
       const open = openRequest(this.#port, key, request, { stream: false, sink });
-      if (!isFinished) this.#running.set(index, open);
+      if (!isFinished) {
+        bytes = requestBytes(request);
+        this.#inflightBytes += bytes;
+        this.#running.set(index, open);
+      }
     } catch (cause) {
       if (!(cause instanceof PermafrostError)) throw cause;
       // The engine is gone, and would refuse every further request.
@@ -187,12 +209,13 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   /** Answers the calls of `next()` that can be answered. */
   #deliver(): void {
     while (this.#waiters.length > 0) {
-      const row = this.#rows.shift();
+      const finished = this.#rows.shift();
       const isOver = this.#state === 'draining' || this.#state === 'done';
-      if (row === undefined && !(isOver && this.#running.size === 0)) return;
+      if (finished === undefined && !(isOver && this.#running.size === 0)) return;
       const waiter = this.#waiters.shift();
-      if (row !== undefined) {
-        waiter?.resolve({ done: false, value: row });
+      if (finished !== undefined) {
+        this.#inflightBytes -= finished.bytes;
+        waiter?.resolve({ done: false, value: finished.row });
         continue;
       }
       this.#state = 'done';

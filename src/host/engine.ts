@@ -1,11 +1,7 @@
 /** The engine as an application has it: the public face of this package. */
 
 import { EventEmitter } from 'eventemitter3';
-import {
-  DEFAULT_STARTUP_TIMEOUT_MS,
-  type EngineOptions,
-  resolveEngineOptions,
-} from '../protocol/options.js';
+import { type EngineOptions, resolveEngineOptions } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
 import type {
@@ -45,8 +41,13 @@ export type EngineListener<Name extends keyof EngineEvents> = EventEmitter.Event
  * and leave the V8 flags and the heap of this process alone.
  *
  * An engine keeps this process alive while it starts, closes, or has a call to answer; an idle one
- * does not, and ends with this process however that ends. When its process is lost, every open call
- * fails with ERR_DEVICE_LOST, and so do all later ones: start another engine.
+ * does not, and ends with this process however that ends.
+ *
+ * When its process is lost, the engine starts another one and goes on with what was open: no call
+ * fails for it, nothing is answered twice, and a stream continues behind what it has given. Only when
+ * `maxRestarts` of them in a row finish no row, every open call and all later ones fail with
+ * ERR_DEVICE_LOST; and with ERR_POISONED a request that was lost three times, at last while it ran
+ * alone.
  *
  * @example
  * const engine = await Engine.start({ model: './models/tiny', devices: ['cpu'] })
@@ -89,19 +90,20 @@ export class Engine implements AsyncDisposable {
     const requestedAtMs = monotonicMs();
     const config = resolveEngineOptions(options, process.env);
     const events = new EventEmitter<EngineEvents>();
-    const { capture, device, startup, warning } = options.on ?? {};
+    const { capture, device, restart, startup, warning } = options.on ?? {};
     if (capture !== undefined) events.on('capture', capture);
     if (device !== undefined) events.on('device', device);
+    if (restart !== undefined) events.on('restart', restart);
     if (startup !== undefined) events.on('startup', startup);
     if (warning !== undefined) events.on('warning', warning);
     const client = new SchedulerClient({
       config,
       requestedAtMs,
-      startupTimeoutMs: options.startupTimeoutMs ?? DEFAULT_STARTUP_TIMEOUT_MS,
-      connect: spawnScheduler,
+      connect: (listener) => spawnScheduler(listener),
       events: {
         capture: (event) => guard(() => events.emit('capture', event)),
         device: (event) => guard(() => events.emit('device', event)),
+        restart: (event) => guard(() => events.emit('restart', event)),
         startup: (report) => guard(() => events.emit('startup', report)),
         warning: (event) => guard(() => events.emit('warning', event)),
       },
@@ -115,7 +117,7 @@ export class Engine implements AsyncDisposable {
    * @param options sampling, and `id`, `priority`, `deadlineMs`, `signal`. When the signal aborts,
    *   the promise still resolves: to what there is by then, with finishReason 'abort'.
    * @throws ERR_BAD_REQUEST, ERR_PROMPT_TOO_LONG, ERR_NO_TOKENIZER, ERR_NO_CHAT_TEMPLATE,
-   *   ERR_TOKENIZER, ERR_DEVICE, ERR_DEVICE_LOST, ERR_CLOSED
+   *   ERR_TOKENIZER, ERR_DEVICE, ERR_POISONED, ERR_DEVICE_LOST, ERR_CLOSED
    * @example
    * const { text, usage } = await engine.generate('17+25=', { maxTokens: 8, temperature: 0 })
    */
@@ -170,7 +172,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Counters since the start: requests, tokens, and each device's steps and graph use.
+   * Counters since the start, or since the last restart: requests, tokens, and each device's steps
+   * and graph use. During a restart this waits for its end.
    *
    * @throws ERR_CLOSED, ERR_DEVICE_LOST
    * @example
@@ -181,7 +184,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Calls `listener` at every event of this name. The events of the start itself are over when
+   * Calls `listener` at every event of this name. What a restart brings about is told like the first
+   * start, behind 'restart'. The events of the start itself are over when
    * `Engine.start` resolves: listen to those with its option `on`.
    *
    * @example

@@ -1,8 +1,12 @@
-/** Requests that the scheduler has and the host waits for. */
+/** Requests that somebody waits for, and what has to be known of them to submit them again. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import type { ChunkRecord, OutcomeRecord } from '../protocol/messages.js';
-import type { Choice, Usage } from '../protocol/requests.js';
+import type { ChunkRecord, OutcomeRecord, SubmittedRequest } from '../protocol/messages.js';
+import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
+import { StreamProgress } from './stream-progress.js';
+
+/** Losses after which a request runs alone; the next one proves that it is to blame. */
+export const MAX_SHARED_LOSSES = 2;
 
 /** The choices of a finished request. */
 export interface RequestResult {
@@ -17,47 +21,126 @@ export interface RequestSink {
   onError(error: PermafrostError): void;
 }
 
+interface PendingRequest {
+  readonly request: SubmittedRequest;
+  readonly sink: RequestSink;
+  /** null unless it streams. */
+  readonly progress: StreamProgress | null;
+  /** A device of the present process has had it. */
+  isStarted: boolean;
+  /** The present process was told to end it. */
+  isAborted: boolean;
+  losses: number;
+}
+
 export class PendingRequests {
-  readonly #sinks = new Map<number, RequestSink>();
+  readonly #requests = new Map<number, PendingRequest>();
 
   get size(): number {
-    return this.#sinks.size;
+    return this.#requests.size;
   }
 
   has(key: number): boolean {
-    return this.#sinks.has(key);
+    return this.#requests.has(key);
   }
 
-  add(key: number, sink: RequestSink): void {
-    this.#sinks.set(key, sink);
+  add(request: SubmittedRequest, sink: RequestSink): void {
+    const progress = request.stream ? new StreamProgress(request.params.n ?? 1) : null;
+    this.#requests.set(request.key, {
+      request,
+      sink,
+      progress,
+      isStarted: false,
+      isAborted: false,
+      losses: 0,
+    });
   }
 
   /** Nobody waits any more; what still comes for the key is ignored. */
   remove(key: number): boolean {
-    return this.#sinks.delete(key);
+    return this.#requests.delete(key);
+  }
+
+  takeStarted(keys: readonly number[]): void {
+    for (const key of keys) {
+      const pending = this.#requests.get(key);
+      if (pending !== undefined) pending.isStarted = true;
+    }
+  }
+
+  takeAborted(key: number): void {
+    const pending = this.#requests.get(key);
+    if (pending !== undefined) pending.isAborted = true;
   }
 
   takeChunk(chunk: ChunkRecord): void {
-    this.#sinks.get(chunk.key)?.onChunk?.(chunk);
+    const pending = this.#requests.get(chunk.key);
+    pending?.progress?.take(chunk);
+    pending?.sink.onChunk?.(chunk);
   }
 
   takeOutcome(outcome: OutcomeRecord): void {
-    if ('error' in outcome) {
-      this.fail(outcome.key, PermafrostError.fromRecord(outcome.error));
-      return;
-    }
-    const sink = this.#sinks.get(outcome.key);
-    this.#sinks.delete(outcome.key);
-    sink?.onResult({ choices: outcome.choices, usage: outcome.usage });
+    if ('error' in outcome) this.fail(outcome.key, PermafrostError.fromRecord(outcome.error));
+    else this.#finish(outcome.key, { choices: outcome.choices, usage: outcome.usage });
+  }
+
+  /** Ends a request that no process has, with what its caller has of it. */
+  end(key: number, reason: FinishReason): void {
+    const pending = this.#requests.get(key);
+    if (pending === undefined) return;
+    const { params } = pending.request;
+    const logprobs = params.logprobs === undefined ? {} : { logprobs: [] };
+    const nothing: Choice = { text: '', tokenIds: [], finishReason: reason, ...logprobs };
+    const choices =
+      pending.progress?.toChoices(reason) ?? Array.from({ length: params.n ?? 1 }, () => nothing);
+    const completionTokens = choices.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    this.#finish(key, { choices, usage: { promptTokens: 0, cachedTokens: 0, completionTokens } });
   }
 
   fail(key: number, error: PermafrostError): void {
-    const sink = this.#sinks.get(key);
-    this.#sinks.delete(key);
-    sink?.onError(error);
+    const pending = this.#requests.get(key);
+    this.#requests.delete(key);
+    pending?.sink.onError(error);
   }
 
   failAll(error: PermafrostError): void {
-    for (const key of [...this.#sinks.keys()]) this.fail(key, error);
+    for (const key of [...this.#requests.keys()]) this.fail(key, error);
+  }
+
+  /**
+   * Counts a loss for the requests that may have caused it: `keys`, or all that a device had.
+   * @returns those that had run alone, and are proved to have caused it.
+   */
+  blame(keys: readonly number[] | null): number[] {
+    const poisoned: number[] = [];
+    for (const key of keys ?? this.#requests.keys()) {
+      const pending = this.#requests.get(key);
+      if (pending === undefined || (keys === null && !pending.isStarted)) continue;
+      pending.losses++;
+      if (pending.losses > MAX_SHARED_LOSSES) poisoned.push(key);
+    }
+    return poisoned;
+  }
+
+  /** What the next process is to have, in the order of the calls: nothing that has ended. */
+  takeBack(): SubmittedRequest[] {
+    const requests: SubmittedRequest[] = [];
+    for (const [key, pending] of [...this.#requests]) {
+      const { request, progress, isAborted, losses } = pending;
+      pending.isStarted = false;
+      if (isAborted || progress?.isFinished) {
+        this.end(key, 'abort');
+        continue;
+      }
+      const choices = progress?.toResumed() ?? [];
+      requests.push({ ...request, resume: { choices, losses } });
+    }
+    return requests;
+  }
+
+  #finish(key: number, result: RequestResult): void {
+    const pending = this.#requests.get(key);
+    this.#requests.delete(key);
+    pending?.sink.onResult(result);
   }
 }

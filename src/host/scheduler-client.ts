@@ -1,25 +1,27 @@
-/** The host's side of the conversation with one scheduler process, from its start to its end. */
+/** The engine as the host's calls see it: one that outlives the scheduler process that serves it. */
 
+import { randomInt } from 'node:crypto';
 import { PermafrostError } from '../protocol/errors.js';
 import { assertNever, type SchedulerMessage } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
-import type { BatchRequest } from '../protocol/requests.js';
+import type { BatchRequest, SamplingParams } from '../protocol/requests.js';
+import { DeviceRoster } from './device-roster.js';
 import { OutgoingQueue } from './outgoing-queue.js';
-import { PendingRequests, type RequestSink } from './pending-requests.js';
+import { MAX_SHARED_LOSSES, PendingRequests, type RequestSink } from './pending-requests.js';
 import type { RequestPort } from './request-port.js';
-import type { ConnectScheduler, SchedulerConnection } from './scheduler-connection.js';
+import { RestartPolicy } from './restart-policy.js';
+import type { ConnectScheduler } from './scheduler-connection.js';
+import { SchedulerSession, type SessionEnd } from './scheduler-session.js';
 
-const CLOSE_TIMEOUT_MS = 5000;
-/** How long a process that said it can't go on may take to end itself. */
-const FAILED_TIMEOUT_MS = 1500;
+/** Exclusive; as large as `randomInt` goes. */
+const MAX_SEED = 2 ** 48 - 1;
 
 export interface SchedulerClientOptions {
   readonly config: EngineConfig;
   /** On the machine's monotonic clock. */
   readonly requestedAtMs: number;
-  readonly startupTimeoutMs: number;
   readonly connect: ConnectScheduler;
   /** Must not throw. */
   readonly events: EngineEvents;
@@ -32,23 +34,27 @@ interface MetricsQuery {
 }
 
 /**
- * Whatever ends the process ends here, in `#takeGone`: the start, calls and queries that are still
- * open fail there, each once. While something is open, the host's event loop is kept alive.
+ * What is open survives the loss of the process: it is held until another one is ready, and goes on
+ * there. When there is to be no other one, calls and queries that are open fail, each once. While
+ * something is open, the host's event loop is kept alive.
  */
 export class SchedulerClient implements RequestPort {
-  /** Settles when the engine is ready, or its process gone. */
+  /** Settles when the engine is ready, or its first process gone. */
   readonly ready: Promise<StartupReport>;
   readonly #options: SchedulerClientOptions;
   readonly #now: () => number;
-  readonly #connection: SchedulerConnection;
   readonly #pending = new PendingRequests();
   readonly #queries = new Map<number, MetricsQuery>();
   readonly #queue: OutgoingQueue;
+  readonly #restarts: RestartPolicy;
+  readonly #roster: DeviceRoster;
   readonly #gone: Promise<void>;
-  #state: 'starting' | 'running' | 'ending' | 'gone' = 'starting';
+  /** null between two processes. */
+  #session: SchedulerSession | null = null;
+  #state: 'starting' | 'running' | 'restarting' | 'ending' | 'gone' = 'starting';
   /** What calls get from now on; null while all is well. */
   #endError: PermafrostError | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  #restartTimer: NodeJS.Timeout | null = null;
   #nextKey = 1;
   #nextQueryId = 1;
   #isReferenced = true;
@@ -57,7 +63,7 @@ export class SchedulerClient implements RequestPort {
   #rejectReady: (error: PermafrostError) => void = () => {};
 
   constructor(options: SchedulerClientOptions) {
-    const { config, requestedAtMs, startupTimeoutMs, connect, now = monotonicMs } = options;
+    const { config, requestedAtMs, now = monotonicMs } = options;
     this.#options = options;
     this.#now = now;
     this.#gone = new Promise((resolve) => {
@@ -67,25 +73,18 @@ export class SchedulerClient implements RequestPort {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
+    this.#restarts = new RestartPolicy(config.maxRestarts);
+    this.#roster = new DeviceRoster(config.devices);
     this.#queue = new OutgoingQueue({
-      send: (message) => this.#connection.send(message),
+      send: (message) => this.#session?.send(message) ?? true,
       onUnsendable: (keys, error) => {
         for (const key of keys) this.#pending.fail(key, error);
         this.#updateReference();
       },
+      onExpired: (key) => this.#endHeld(key, 'deadline'),
+      now,
     });
-    this.#connection = connect({
-      onMessage: (message) => this.#takeMessage(message),
-      onDrain: () => this.#queue.drain(),
-      onGone: (reason) => this.#takeGone(reason),
-    });
-    this.#connection.send({ kind: 'start', config, requestedAtMs });
-    this.#killAfter(startupTimeoutMs, () => {
-      this.#endError = new PermafrostError(
-        'ERR_STARTUP_TIMEOUT',
-        `the engine was not ready after ${startupTimeoutMs} ms; set startupTimeoutMs higher`,
-      );
-    });
+    this.#startProcess(requestedAtMs, false);
   }
 
   reserveKey(): number {
@@ -95,50 +94,74 @@ export class SchedulerClient implements RequestPort {
   submit(key: number, request: BatchRequest, stream: boolean, sink: RequestSink): void {
     this.#checkRunning();
     const { prompt, params, priority, deadlineMs } = request;
-    this.#pending.add(key, sink);
-    this.#queue.submit({
+    const submitted = {
       key,
       prompt,
-      ...(params !== undefined && { params }),
+      params: toSubmitted(params, stream),
       ...(priority !== undefined && { priority }),
       deadlineAtMs: deadlineMs === undefined ? null : this.#now() + deadlineMs,
       stream,
-    });
+    };
+    this.#pending.add(submitted, sink);
+    this.#queue.submit(submitted);
     this.#updateReference();
   }
 
   abort(key: number): void {
-    if (this.#pending.has(key)) this.#queue.abort(key);
+    if (!this.#pending.has(key)) return;
+    if (this.#endHeld(key, 'abort')) return;
+    this.#pending.takeAborted(key);
+    this.#queue.abort(key);
   }
 
   abandon(key: number): void {
     if (!this.#pending.remove(key)) return;
-    this.#queue.abort(key);
+    if (!this.#queue.withdraw(key)) this.#queue.abort(key);
     this.#updateReference();
   }
 
+  /** While the process is being restarted, this waits for the next one. */
   async metrics(): Promise<MetricsSnapshot> {
     this.#checkRunning();
     const queryId = this.#nextQueryId++;
     const answer = new Promise<MetricsSnapshot>((resolve, reject) => {
       this.#queries.set(queryId, { resolve, reject });
     });
-    this.#connection.send({ kind: 'metrics', queryId });
+    if (this.#state === 'running') this.#session?.send({ kind: 'metrics', queryId });
     this.#updateReference();
     return answer;
   }
 
   /** Fails what is open and ends the process. Idempotent; resolves when it is gone. */
   close(): Promise<void> {
-    if (this.#state === 'starting' || this.#state === 'running') {
-      this.#endError ??= new PermafrostError('ERR_CLOSED', 'the engine is closed');
-      this.#state = 'ending';
-      this.#killAfter(CLOSE_TIMEOUT_MS);
-      this.#failOpen(this.#endError);
-      this.#connection.send({ kind: 'close' });
-      this.#updateReference();
+    if (this.#state === 'ending' || this.#state === 'gone') return this.#gone;
+    const error = new PermafrostError('ERR_CLOSED', 'the engine is closed');
+    if (this.#session === null) {
+      this.#end(error);
+      return this.#gone;
     }
+    this.#endError = error;
+    this.#state = 'ending';
+    this.#failOpen(error);
+    this.#session.close();
+    this.#updateReference();
     return this.#gone;
+  }
+
+  #startProcess(requestedAtMs: number, isRestart: boolean): void {
+    const { config, connect } = this.#options;
+    this.#session = new SchedulerSession({
+      config: { ...config, devices: this.#roster.devices },
+      isRestart,
+      requestedAtMs,
+      connect,
+      now: this.#now,
+      onReady: (report) => this.#takeReady(report),
+      onMessage: (message) => this.#takeMessage(message),
+      onDrain: () => this.#queue.drain(),
+      onEnd: (end) => this.#takeEnd(end),
+    });
+    this.#session.setReferenced(this.#isReferenced);
   }
 
   #takeMessage(message: SchedulerMessage): void {
@@ -153,17 +176,18 @@ export class SchedulerClient implements RequestPort {
       case 'warning':
         events.warning({ message: message.message });
         return;
-      case 'ready':
-        this.#takeReady(message.report);
-        return;
-      case 'failed':
-        this.#takeFailed(PermafrostError.fromRecord(message.error));
+      case 'started':
+        this.#pending.takeStarted(message.keys);
         return;
       case 'chunks':
         for (const chunk of message.chunks) this.#pending.takeChunk(chunk);
         return;
       case 'outcomes':
-        for (const outcome of message.outcomes) this.#pending.takeOutcome(outcome);
+        for (const outcome of message.outcomes) {
+          if ('choices' in outcome) this.#restarts.reset();
+          this.#queue.settled(outcome.key);
+          this.#pending.takeOutcome(outcome);
+        }
         this.#updateReference();
         return;
       case 'metrics':
@@ -171,8 +195,11 @@ export class SchedulerClient implements RequestPort {
         this.#queries.delete(message.queryId);
         this.#updateReference();
         return;
+      case 'ready':
+      case 'failed':
+      case 'pong':
       case 'closed':
-        // The end of the process follows.
+        // The session's to answer; the end of the process follows 'closed'.
         return;
       default:
         assertNever(message, 'scheduler message');
@@ -180,50 +207,104 @@ export class SchedulerClient implements RequestPort {
   }
 
   #takeReady(report: StartupReport): void {
-    if (this.#state !== 'starting' || this.#endError !== null) return;
-    this.#clearTimer();
+    if (this.#state === 'starting') {
+      this.#roster.resolve(report.devices.map(({ device }) => device));
+    }
     this.#state = 'running';
-    const totalMs = Math.max(report.totalMs, this.#now() - this.#options.requestedAtMs);
-    const handshake = {
-      name: 'handshake',
-      startMs: report.totalMs,
-      durationMs: totalMs - report.totalMs,
-    };
-    const complete = { ...report, totalMs, phases: [...report.phases, handshake] };
-    this.#options.events.startup(complete);
-    this.#resolveReady(complete);
+    this.#options.events.startup(report);
+    // Of an engine that was ready before this is a no-op.
+    this.#resolveReady(report);
+    for (const queryId of this.#queries.keys()) this.#session?.send({ kind: 'metrics', queryId });
+    this.#queue.attach();
     this.#updateReference();
   }
 
-  /** The process says why it is about to end. */
-  #takeFailed(error: PermafrostError): void {
-    if (this.#endError !== null) return;
-    this.#endError =
-      this.#state === 'starting'
-        ? error
-        : new PermafrostError(
-            'ERR_DEVICE_LOST',
-            `the scheduler process can't go on: ${error.message} (${error.code})`,
-            { cause: error },
-          );
-    this.#killAfter(FAILED_TIMEOUT_MS);
+  #takeEnd(end: SessionEnd): void {
+    this.#session = null;
+    const { error, reason } = end;
+    if (this.#state === 'ending') {
+      this.#end(this.#endError ?? new PermafrostError('ERR_CLOSED', 'the engine is closed'));
+      return;
+    }
+    if (this.#state === 'starting') {
+      this.#end(error ?? lostError(`the scheduler process is gone: ${reason}`, error));
+      return;
+    }
+    this.#state = 'restarting';
+    this.#queue.detach();
+    this.#blame(end);
+    // Who hears of a failure may close the engine.
+    if (this.#isOver()) return;
+    const restart = this.#restarts.next();
+    if (restart === null) {
+      const { maxRestarts } = this.#options.config;
+      const advice = `${maxRestarts} restarts in a row finished no row; start a new engine`;
+      this.#end(lostError(`the scheduler process is gone: ${reason}; ${advice}`, error));
+      return;
+    }
+    this.#holdOpen();
+    if (this.#isOver()) return;
+    this.#restartTimer = setTimeout(() => {
+      this.#restartTimer = null;
+      this.#startProcess(this.#now(), true);
+    }, restart.delayMs);
+    if (!this.#isReferenced) this.#restartTimer.unref();
+    this.#options.events.restart({ reason, ...restart, openRequests: this.#pending.size });
+    this.#updateReference();
   }
 
-  #takeGone(reason: string): void {
-    this.#clearTimer();
+  /** Whatever is open waits for the next process, also what was submitted since this one went. */
+  #holdOpen(): void {
+    this.#queue.detach();
+    for (const request of this.#pending.takeBack()) this.#queue.submit(request);
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'gone';
+  }
+
+  /** Who brought the process down: a request that runs alone is proof, a device that repeats it. */
+  #blame({ lost, suspects, reason }: SessionEnd): void {
+    const poisoned = this.#pending.blame(suspects);
+    for (const key of poisoned) {
+      const message =
+        `the scheduler process was lost ${MAX_SHARED_LOSSES + 1} times with this request on a ` +
+        `device, at last with this request alone: ${reason}; leave it out`;
+      this.#pending.fail(key, new PermafrostError('ERR_POISONED', message));
+    }
+    if (poisoned.length > 0) {
+      this.#roster.clear();
+      this.#restarts.reset();
+    } else if (lost !== null && this.#roster.blame(lost)) {
+      const { device } = lost;
+      const message = `${device} is left out, it was lost again at once after a restart: ${reason}`;
+      this.#options.events.device({ kind: 'left-out', device, message });
+      this.#options.events.warning({ message });
+    }
+  }
+
+  /** Ends a request that no process has. False: one has it. */
+  #endHeld(key: number, reason: 'abort' | 'deadline'): boolean {
+    if (!this.#queue.withdraw(key)) return false;
+    this.#pending.end(key, reason);
+    this.#updateReference();
+    return true;
+  }
+
+  /** There is no process, and will be none. */
+  #end(error: PermafrostError): void {
+    if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
+    this.#restartTimer = null;
+    this.#endError = error;
     this.#state = 'gone';
-    this.#endError ??= new PermafrostError(
-      'ERR_DEVICE_LOST',
-      `the scheduler process is gone: ${reason}; start a new engine`,
-    );
     // Of a start that succeeded this is a no-op.
-    this.#rejectReady(this.#endError);
-    this.#failOpen(this.#endError);
+    this.#rejectReady(error);
+    this.#failOpen(error);
     this.#resolveGone();
   }
 
   #failOpen(error: PermafrostError): void {
-    this.#queue.clear();
+    this.#queue.detach();
     this.#pending.failAll(error);
     const queries = [...this.#queries.values()];
     this.#queries.clear();
@@ -233,28 +314,31 @@ export class SchedulerClient implements RequestPort {
   /** @throws ERR_CLOSED or ERR_DEVICE_LOST. */
   #checkRunning(): void {
     if (this.#endError !== null) throw this.#endError;
-    if (this.#state === 'running') return;
+    if (this.#state !== 'starting') return;
     throw new PermafrostError('ERR_INTERNAL', 'the engine has not started');
   }
 
-  #killAfter(timeoutMs: number, before: () => void = () => {}): void {
-    this.#clearTimer();
-    this.#timer = setTimeout(() => {
-      before();
-      this.#connection.kill(`it did not end or answer within ${timeoutMs} ms and was killed`);
-    }, timeoutMs);
-  }
-
-  #clearTimer(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-  }
-
   #updateReference(): void {
-    const isReferenced =
-      this.#state !== 'running' || this.#pending.size > 0 || this.#queries.size > 0;
+    const isBusy = this.#pending.size > 0 || this.#queries.size > 0;
+    this.#session?.setBusy(isBusy);
+    const isReferenced = this.#state === 'starting' || this.#state === 'ending' || isBusy;
     if (isReferenced === this.#isReferenced) return;
     this.#isReferenced = isReferenced;
-    this.#connection.setReferenced(isReferenced);
+    this.#session?.setReferenced(isReferenced);
+    if (isReferenced) this.#restartTimer?.ref();
+    else this.#restartTimer?.unref();
   }
+}
+
+/** Parameters with a seed, and without what a stream has no place for. */
+function toSubmitted(
+  params: SamplingParams = {},
+  stream: boolean,
+): SamplingParams & { readonly seed: number } {
+  const { logprobs, seed = randomInt(MAX_SEED), ...others } = params;
+  return { ...others, seed, ...(logprobs !== undefined && !stream && { logprobs }) };
+}
+
+function lostError(message: string, cause: PermafrostError | null): PermafrostError {
+  return new PermafrostError('ERR_DEVICE_LOST', message, cause === null ? {} : { cause });
 }

@@ -6,8 +6,15 @@ export interface SchedulerListener {
   onMessage(message: SchedulerMessage): void;
   /** The connection takes messages again after `send` said that it is full. */
   onDrain(): void;
-  /** The process is gone, with all its messages delivered. Called once; `reason` is a clause. */
-  onGone(reason: string): void;
+  /** The process is gone, with all its messages delivered. Called once. */
+  onGone(end: ProcessEnd): void;
+}
+
+export interface ProcessEnd {
+  /** What happened, as a clause. */
+  readonly reason: string;
+  /** Someone else ended it, such as an operator or the kernel: nothing that it did itself. */
+  readonly isForeign: boolean;
 }
 
 export interface SchedulerConnection {

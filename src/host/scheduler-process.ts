@@ -13,14 +13,17 @@ const SOCKET_FD = 3;
 const STDERR_FD = 2;
 /** How long after the first sign of an end the rest of it may take. */
 const END_TIMEOUT_MS = 1000;
+/** Signals that no fault of a process's own brings about. */
+const FOREIGN_SIGNALS: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP']);
 
 /**
  * Starts the scheduler process. It shares nothing with the host but its standard error and one
  * socket, ends when that socket closes, and leads its own process group, since a terminal's Ctrl-C
  * is the host's to answer.
+ * @param entry What the process runs.
  */
-export function spawnScheduler(listener: SchedulerListener): SchedulerConnection {
-  return new SchedulerProcess(listener);
+export function spawnScheduler(listener: SchedulerListener, entry = ENTRY): SchedulerConnection {
+  return new SchedulerProcess(listener, entry);
 }
 
 class SchedulerProcess implements SchedulerConnection {
@@ -30,15 +33,16 @@ class SchedulerProcess implements SchedulerConnection {
   /** What is known of the end, the most telling first. */
   #killReason: string | null = null;
   #exit: string | null = null;
+  #signal: string | null = null;
   #socketError: string | null = null;
   #isSocketClosed = false;
   #endTimer: NodeJS.Timeout | null = null;
   #isGone = false;
 
-  constructor(listener: SchedulerListener) {
+  constructor(listener: SchedulerListener, entry: URL) {
     this.#listener = listener;
     const { NODE_OPTIONS: _, ...env } = process.env;
-    this.#child = spawn(process.execPath, [fileURLToPath(ENTRY)], {
+    this.#child = spawn(process.execPath, [fileURLToPath(entry)], {
       detached: true,
       // What is printed by mistake is shown, and can't reach the host's standard output.
       stdio: ['ignore', STDERR_FD, 'inherit', 'pipe'],
@@ -47,6 +51,7 @@ class SchedulerProcess implements SchedulerConnection {
     });
     this.#child.on('exit', (code, signal) => {
       this.#exit = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
+      this.#signal = signal;
       this.#beginEnd();
     });
     this.#child.on('error', (error) => {
@@ -118,6 +123,7 @@ class SchedulerProcess implements SchedulerConnection {
     if (this.#exit === null) this.#child.kill('SIGKILL');
     this.#socket?.destroy();
     const reason = this.#killReason ?? this.#exit ?? this.#socketError ?? 'its socket closed';
-    this.#listener.onGone(reason);
+    const isForeign = this.#killReason === null && FOREIGN_SIGNALS.has(this.#signal ?? '');
+    this.#listener.onGone({ reason, isForeign });
   }
 }

@@ -1,31 +1,25 @@
 /**
- * The output file of a job, which is also its journal: a row is finished when it is a complete
- * line of it. Rows are written in groups, and synced to the disk about once a second: a killed
- * process loses no written row, a machine without power about a second's.
+ * The outputs of a job, which are also its journal: a row is finished when it is a complete line of
+ * one of them.
  */
 
 import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
+import { fileError } from './file-error.js';
 import { type Line, lineText, readLines } from './line-reader.js';
+import { RowLedger } from './row-ledger.js';
+import { openSink } from './row-sink.js';
+import { RowWriter } from './row-writer.js';
 
-/** The rows that an earlier run of the job finished. */
-export interface FinishedRows {
-  /** custom_ids of rows with a response. */
-  readonly ids: Set<string>;
-  /** Lines of the input that got an error row, with its custom_id. */
-  readonly errorLines: ReadonlyMap<number, string | null>;
-}
-
-interface JournalOptions {
-  /** Goes on with what the file has; otherwise its content is dropped. */
+export interface JournalOptions {
+  readonly output: string;
+  /** Where error rows go; default: to the output. */
+  readonly outputErrors?: string;
+  /** Goes on with what the outputs have; otherwise their content is dropped. */
   readonly resume: boolean;
   readonly syncIntervalMs?: number;
 }
-
-/** Rows not written yet, in characters, beyond which {@link Journal.append} waits for the disk. */
-const MAX_PENDING_LENGTH = 1 << 20;
 
 /** No row comes near it; a file with a longer line is not one of ours. */
 const MAX_ROW_BYTES = 1 << 28;
@@ -33,137 +27,87 @@ const MAX_ROW_BYTES = 1 << 28;
 /** How every row begins, since it is serialised with its id first. */
 const ROW_START = '{"id":"batch_req_';
 
-/** An open output file. */
+/** The open outputs of a job. */
 export class Journal {
-  readonly finished: FinishedRows;
-  readonly #path: string;
-  readonly #file: FileHandle;
-  /** null: not a regular file, which can't be synced. */
-  readonly #syncIntervalMs: number | null;
-  #lastSync = process.hrtime.bigint();
-  #pending: string[] = [];
-  #pendingLength = 0;
-  #writing: Promise<void> | null = null;
-  #failure: PermafrostError | null = null;
-  #isClosed = false;
+  /** Knows the rows that an earlier run finished. */
+  readonly ledger: RowLedger;
+  readonly #results: RowWriter;
+  readonly #errors: RowWriter;
 
-  private constructor(
-    path: string,
-    file: FileHandle,
-    finished: FinishedRows,
-    syncIntervalMs: number | null,
-  ) {
-    this.#path = path;
-    this.#file = file;
-    this.finished = finished;
-    this.#syncIntervalMs = syncIntervalMs;
+  private constructor(ledger: RowLedger, results: RowWriter, errors: RowWriter) {
+    this.ledger = ledger;
+    this.#results = results;
+    this.#errors = errors;
   }
 
   /**
-   * Opens an output file; with `resume` reads its rows and removes a half-written last line.
+   * Opens the outputs; with `resume` reads their rows and removes half-written last lines. Nothing
+   * is changed before all of them are read and open.
    *
-   * @throws ERR_FILE when it can't be opened, or is no output of a job and would be damaged.
+   * @throws ERR_FILE when one can't be opened, or is no output of a job and would be damaged.
    */
-  static async open(path: string, options: JournalOptions): Promise<Journal> {
-    const { finished, sizeBytes } = options.resume ? await readFinished(path) : nothingFinished();
+  static async open(options: JournalOptions): Promise<Journal> {
+    const { output, outputErrors = output, resume, syncIntervalMs } = options;
+    const paths = output === outputErrors ? [output] : [output, outputErrors];
+    const ledger = new RowLedger();
+    const sinks = [];
     try {
-      const file = await open(path, options.resume ? 'a' : 'w');
-      try {
-        const isRegular = (await file.stat()).isFile();
-        if (isRegular) await file.truncate(sizeBytes);
-        const syncIntervalMs = isRegular ? (options.syncIntervalMs ?? 1000) : null;
-        return new Journal(path, file, finished, syncIntervalMs);
-      } catch (error) {
-        await file.close();
-        throw error;
+      for (const path of paths) {
+        const keptBytes = resume ? await readRows(path, ledger) : 0;
+        sinks.push({ sink: await openSink(path), keptBytes });
       }
-    } catch (cause) {
-      throw fileError(path, cause);
+      for (const { sink, keptBytes } of sinks) await sink.start(keptBytes);
+    } catch (error) {
+      // What failed first is what to tell; the sinks hold nothing yet.
+      await Promise.allSettled(sinks.map(({ sink }) => sink.close()));
+      throw error;
     }
+    const [results, errors = results] = sinks.map(
+      ({ sink }) => new RowWriter(sink, syncIntervalMs === undefined ? {} : { syncIntervalMs }),
+    );
+    if (results === undefined || errors === undefined) {
+      throw new PermafrostError('ERR_INTERNAL', 'a job without an output');
+    }
+    return new Journal(ledger, results, errors);
   }
 
   /**
-   * Adds a row, an object that JSON can hold. Resolves at once, or when enough earlier rows are
-   * written.
+   * Adds a row with a response. Resolves at once, or when enough earlier rows are written.
    *
    * @throws ERR_FILE when writing failed, now or before.
    */
-  async append(row: unknown): Promise<void> {
-    this.#throwFailure();
-    const line = `${JSON.stringify(row)}\n`;
-    this.#pending.push(line);
-    this.#pendingLength += line.length;
-    this.#writing ??= this.#write();
-    if (this.#pendingLength > MAX_PENDING_LENGTH) await this.#writing;
-    this.#throwFailure();
+  appendResult(row: unknown): Promise<void> {
+    return this.#results.append(row);
+  }
+
+  /** Like {@link Journal.appendResult}, for an error row. */
+  appendError(row: unknown): Promise<void> {
+    return this.#errors.append(row);
   }
 
   /**
-   * Writes and syncs all rows and closes the file.
+   * Writes and syncs all rows and closes the files. Idempotent.
    *
    * @throws ERR_FILE when not all rows could be written.
    */
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
-    await this.#writing;
-    try {
-      if (this.#failure === null && this.#syncIntervalMs !== null) await this.#file.datasync();
-    } catch (cause) {
-      this.#failure = fileError(this.#path, cause);
-    } finally {
-      await this.#file.close();
-    }
-    this.#throwFailure();
-  }
-
-  /** Writes until nothing is pending; rows that come meanwhile go out together. Never rejects. */
-  async #write(): Promise<void> {
-    try {
-      while (this.#pending.length > 0) {
-        const lines = this.#pending.join('');
-        this.#pending = [];
-        await this.#file.appendFile(lines);
-        this.#pendingLength -= lines.length;
-        await this.#syncIfDue();
-      }
-    } catch (cause) {
-      this.#failure = fileError(this.#path, cause);
-    } finally {
-      this.#writing = null;
-    }
-  }
-
-  async #syncIfDue(): Promise<void> {
-    const elapsedMs = Number(process.hrtime.bigint() - this.#lastSync) / 1e6;
-    if (this.#syncIntervalMs === null || elapsedMs < this.#syncIntervalMs) return;
-    await this.#file.datasync();
-    this.#lastSync = process.hrtime.bigint();
-  }
-
-  #throwFailure(): void {
-    if (this.#failure !== null) throw this.#failure;
+    const closed = await Promise.allSettled([this.#results.close(), this.#errors.close()]);
+    for (const result of closed) if (result.status === 'rejected') throw result.reason;
   }
 }
 
-interface ReadResult {
-  readonly finished: FinishedRows;
-  /** Bytes of the complete rows. */
-  readonly sizeBytes: number;
-}
-
-function nothingFinished(): ReadResult {
-  return { finished: { ids: new Set(), errorLines: new Map() }, sizeBytes: 0 };
-}
-
-const rowKeySchema = z.union([
+const finishedRowSchema = z.union([
   z.looseObject({ custom_id: z.string(), error: z.null() }),
-  z.looseObject({ custom_id: z.string().nullable(), error: z.looseObject({ line: z.int() }) }),
+  z.looseObject({
+    custom_id: z.string().nullable(),
+    error: z.looseObject({ code: z.string(), line: z.int() }),
+  }),
 ]);
 
-async function readFinished(path: string): Promise<ReadResult> {
-  const ids = new Set<string>();
-  const errorLines = new Map<number, string | null>();
+type FinishedRow = z.output<typeof finishedRowSchema>;
+
+/** Notes the complete rows of an output; gives their bytes. A missing file has none. */
+async function readRows(path: string, ledger: RowLedger): Promise<number> {
   let sizeBytes = 0;
   try {
     for await (const line of readLines(createReadStream(path), { maxLineBytes: MAX_ROW_BYTES })) {
@@ -171,21 +115,25 @@ async function readFinished(path: string): Promise<ReadResult> {
         if (sizeBytes === 0) checkRowStart(path, line);
         break;
       }
-      const row = readRow(path, line);
-      if (row.error === null) ids.add(row.custom_id);
-      else errorLines.set(row.error.line, row.custom_id);
+      addRow(ledger, parseRow(path, line));
       sizeBytes = line.endOffset;
     }
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return nothingFinished();
-    throw cause instanceof PermafrostError ? cause : fileError(path, cause);
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw fileError(path, cause);
   }
-  return { finished: { ids, errorLines }, sizeBytes };
+  return sizeBytes;
 }
 
-function readRow(path: string, line: Line): z.output<typeof rowKeySchema> {
+function addRow(ledger: RowLedger, { custom_id: customId, error }: FinishedRow): void {
+  if (error === null) ledger.addFinished(customId, 'finished');
+  else if (customId === null || error.code === 'ERR_DUPLICATE_ID') ledger.addFailedLine(error.line);
+  else ledger.addFinished(customId, 'failed');
+}
+
+function parseRow(path: string, line: Line): FinishedRow {
   try {
-    return rowKeySchema.parse(JSON.parse(lineText(line, MAX_ROW_BYTES)));
+    return finishedRowSchema.parse(JSON.parse(lineText(line, MAX_ROW_BYTES)));
   } catch (cause) {
     throw notAnOutput(path, line.number, cause);
   }
@@ -200,13 +148,8 @@ function checkRowStart(path: string, { bytes, number }: Line): void {
 function notAnOutput(path: string, lineNumber: number, cause?: unknown): PermafrostError {
   return new PermafrostError(
     'ERR_FILE',
-    `${path}: line ${lineNumber} is not a row of a batch output; resume with the output file of ` +
+    `${path}: line ${lineNumber} is not a row of a batch output; resume with the outputs of ` +
       'the interrupted job, or start a new one',
     { cause },
   );
-}
-
-function fileError(path: string, cause: unknown): PermafrostError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new PermafrostError('ERR_FILE', `${path}: ${reason}`, { cause });
 }

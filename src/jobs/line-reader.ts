@@ -56,11 +56,14 @@ export async function* readLines(
 /**
  * A line's text.
  *
- * @throws ERR_BAD_LINE when it is too long or not UTF-8.
+ * @throws ERR_LINE_TOO_LONG; ERR_BAD_LINE when it is not UTF-8.
  */
 export function lineText({ bytes }: Pick<Line, 'bytes'>, maxLineBytes: number): string {
   if (bytes === null) {
-    throw new PermafrostError('ERR_BAD_LINE', `the line is longer than ${maxLineBytes} bytes`);
+    throw new PermafrostError(
+      'ERR_LINE_TOO_LONG',
+      `the line is longer than ${maxLineBytes} bytes, the most that is read of one`,
+    );
   }
   try {
     return decoder.decode(bytes);

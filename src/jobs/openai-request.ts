@@ -2,7 +2,7 @@
 
 import * as z from 'zod';
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
-import type { BatchRequest, Prompt, SamplingParams } from '../protocol/requests.js';
+import type { Prompt, SamplingParams } from '../protocol/requests.js';
 import {
   type ChatBody,
   type CompletionBody,
@@ -19,7 +19,9 @@ export type ParsedLine =
       readonly customId: string;
       readonly endpoint: Endpoint;
       readonly model: string;
-      readonly request: Pick<BatchRequest, 'prompt' | 'params'>;
+      /** More than one for a list of prompts: their choices make up one row, in order. */
+      readonly prompts: readonly Prompt[];
+      readonly params: SamplingParams;
     }
   | {
       readonly kind: 'error';
@@ -62,77 +64,78 @@ function customIdOf(value: unknown): string | null {
 }
 
 function readBody(endpoint: Endpoint, body: Readonly<Record<string, unknown>>) {
-  // Clients write null for what they leave out.
-  const given = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+  const given = withoutNulls(body);
   if (endpoint === '/v1/completions') {
     const completion = check(completionBodySchema, given, ['body']);
-    return toRequest(endpoint, completion, completion.prompt, completionLimits(completion));
+    const { model, prompt: prompts, max_tokens: maxTokens, logprobs } = completion;
+    return { endpoint, model, prompts, params: toParams(completion, { maxTokens, logprobs }) };
   }
   const chat = check(chatBodySchema, given, ['body']);
-  return toRequest(endpoint, chat, chatPrompt(chat), chatLimits(chat));
+  const limits = {
+    maxTokens: chat.max_completion_tokens ?? chat.max_tokens,
+    logprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : undefined,
+  };
+  return {
+    endpoint,
+    model: chat.model,
+    prompts: [chatPrompt(chat)],
+    params: toParams(chat, limits),
+  };
 }
 
-function toRequest(
-  endpoint: Endpoint,
-  body: CompletionBody | ChatBody,
-  prompt: Prompt,
-  limits: Limits,
-) {
-  const params: SamplingParams = withoutUndefined({
-    ...limits,
-    minTokens: body.min_tokens,
-    temperature: body.temperature,
-    topP: body.top_p,
-    topK: body.top_k === undefined ? undefined : Math.max(0, body.top_k),
-    minP: body.min_p,
-    presencePenalty: body.presence_penalty,
-    frequencyPenalty: body.frequency_penalty,
-    repetitionPenalty: body.repetition_penalty,
-    seed: body.seed,
-    stop: body.stop,
-    stopTokenIds: body.stop_token_ids,
-    ignoreEos: body.ignore_eos,
-    logitBias: body.logit_bias,
-    n: body.n,
-  });
-  return { endpoint, model: body.model, request: { prompt, params } };
+/** Clients write null for what they leave out. */
+function withoutNulls(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (!Object.values(body).includes(null)) return body;
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 }
 
 /** What the two endpoints name differently. */
-interface Limits {
-  readonly maxTokens: number | undefined;
-  readonly logprobs: number | undefined;
-}
+type Limits = { readonly [Name in 'maxTokens' | 'logprobs']: number | undefined };
 
-function completionLimits(body: CompletionBody): Limits {
-  return { maxTokens: body.max_tokens, logprobs: body.logprobs };
-}
+/** The fields that only have another name here. */
+const RENAMED = Object.entries({
+  min_tokens: 'minTokens',
+  temperature: 'temperature',
+  top_p: 'topP',
+  min_p: 'minP',
+  presence_penalty: 'presencePenalty',
+  frequency_penalty: 'frequencyPenalty',
+  repetition_penalty: 'repetitionPenalty',
+  seed: 'seed',
+  stop: 'stop',
+  stop_token_ids: 'stopTokenIds',
+  ignore_eos: 'ignoreEos',
+  logit_bias: 'logitBias',
+  n: 'n',
+} as const satisfies Partial<Record<keyof CompletionBody & keyof ChatBody, keyof SamplingParams>>);
 
-function chatLimits(body: ChatBody): Limits {
-  return {
-    maxTokens: body.max_completion_tokens ?? body.max_tokens,
-    logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
-  };
+function toParams(
+  body: CompletionBody | ChatBody,
+  { maxTokens, logprobs }: Limits,
+): SamplingParams {
+  const params: { -readonly [Name in keyof SamplingParams]: unknown } = {};
+  if (maxTokens !== undefined) params.maxTokens = maxTokens;
+  if (logprobs !== undefined) params.logprobs = logprobs;
+  if (body.top_k !== undefined) params.topK = Math.max(0, body.top_k);
+  for (const [field, name] of RENAMED) {
+    const value = body[field as keyof typeof body];
+    if (value !== undefined) params[name] = value;
+  }
+  return params as SamplingParams;
 }
 
 /**
  * `developer` is OpenAI's newer name for `system`, which chat templates don't know. Text parts
  * are joined by newlines.
  */
-function chatPrompt(body: ChatBody): Prompt {
+function chatPrompt({ messages, chat_template_kwargs: templateOptions }: ChatBody): Prompt {
   return {
-    messages: body.messages.map(({ role, content }) => ({
+    messages: messages.map(({ role, content }) => ({
       role: role === 'developer' ? 'system' : role,
       content: content.map(({ text }) => text).join('\n'),
     })),
+    ...(templateOptions !== undefined && { templateOptions }),
   };
-}
-
-type Defined<T> = { [Key in keyof T]?: Exclude<T[Key], undefined> };
-
-function withoutUndefined<T extends object>(fields: T): Defined<T> {
-  const defined = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(defined) as Defined<T>;
 }
 
 /** Most problems of one line that its error names, and the most characters of it. */

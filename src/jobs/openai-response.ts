@@ -8,14 +8,8 @@
 
 import * as z from 'zod';
 import type { ErrorRecord } from '../protocol/errors.js';
-import type {
-  Choice,
-  ChoiceLogprob,
-  Completion,
-  FinishReason,
-  TokenLogprob,
-  Usage,
-} from '../protocol/requests.js';
+import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
+import { chatLogprobs, completionLogprobs } from './openai-logprobs.js';
 import type { Endpoint } from './openai-schema.js';
 
 const count = z.int().min(0);
@@ -32,12 +26,13 @@ const completionLogprobsSchema = z.strictObject({
   tokens: z.array(z.string()),
   token_logprobs: z.array(z.number()),
   top_logprobs: z.array(z.record(z.string(), z.number())),
+  text_offset: z.array(count),
 });
 
 const tokenLogprobSchema = z.strictObject({
   token: z.string(),
   logprob: z.number(),
-  bytes: z.array(z.int()).nullable(),
+  bytes: z.array(z.int().min(0).max(255)).nullable(),
 });
 
 const chatLogprobsSchema = z.strictObject({
@@ -115,26 +110,37 @@ interface Asked {
   readonly model: string;
 }
 
-/** The row of a completion. */
+/** The row of a request's choices. */
 export function completionRow(
   asked: Asked,
-  { choices, usage }: Completion,
+  { choices, usage }: { readonly choices: readonly Choice[]; readonly usage: Usage },
   stamp: RowStamp,
 ): OutputRow {
-  const isChat = asked.endpoint === '/v1/chat/completions';
-  const fields = {
-    id: `${isChat ? 'chatcmpl' : 'cmpl'}-${stamp.id}`,
-    created: stamp.createdSeconds,
-    model: asked.model,
-    usage: usageBody(usage),
-  };
-  const body = isChat
-    ? { ...fields, object: 'chat.completion' as const, choices: choices.map(chatChoice) }
-    : { ...fields, object: 'text_completion' as const, choices: choices.map(completionChoice) };
   return {
     id: `batch_req_${stamp.id}`,
     custom_id: asked.customId,
-    response: { status_code: 200, request_id: `req_${stamp.id}`, body },
+    response: {
+      status_code: 200,
+      request_id: `req_${stamp.id}`,
+      body:
+        asked.endpoint === '/v1/chat/completions'
+          ? {
+              id: `chatcmpl-${stamp.id}`,
+              object: 'chat.completion',
+              created: stamp.createdSeconds,
+              model: asked.model,
+              choices: choices.map(chatChoice),
+              usage: usageBody(usage),
+            }
+          : {
+              id: `cmpl-${stamp.id}`,
+              object: 'text_completion',
+              created: stamp.createdSeconds,
+              model: asked.model,
+              choices: choices.map(completionChoice),
+              usage: usageBody(usage),
+            },
+    },
     error: null,
   };
 }
@@ -163,7 +169,7 @@ function completionChoice({ text, finishReason, logprobs }: Choice, index: numbe
   return {
     index,
     text,
-    logprobs: logprobs === undefined ? null : completionLogprobs(logprobs),
+    logprobs: logprobs === undefined ? null : completionLogprobs(logprobs, text),
     finish_reason: finishReasonOf(finishReason),
   };
 }
@@ -183,36 +189,4 @@ function chatChoice({ text, finishReason, logprobs }: Choice, index: number) {
  */
 function finishReasonOf(reason: FinishReason): 'stop' | 'length' {
   return reason === 'stop' ? 'stop' : 'length';
-}
-
-function completionLogprobs(entries: readonly ChoiceLogprob[]) {
-  return {
-    tokens: entries.map(tokenName),
-    token_logprobs: entries.map(finiteLogprob),
-    top_logprobs: entries.map(({ top }) =>
-      Object.fromEntries(top.map((token) => [tokenName(token), finiteLogprob(token)])),
-    ),
-  };
-}
-
-function chatLogprobs(entries: readonly ChoiceLogprob[]) {
-  const named = (token: TokenLogprob) => ({
-    token: tokenName(token),
-    logprob: finiteLogprob(token),
-    bytes: null,
-  });
-  return {
-    content: entries.map((entry) => ({ ...named(entry), top_logprobs: entry.top.map(named) })),
-    refusal: null,
-  };
-}
-
-/** Tokens are named by their ids, since a token's text alone need not be UTF-8. */
-function tokenName({ tokenId }: TokenLogprob): string {
-  return `token_id:${tokenId}`;
-}
-
-/** JSON has no infinity; OpenAI writes -9999 for a token that can't come. */
-function finiteLogprob({ logprob }: TokenLogprob): number {
-  return Math.max(logprob, -9999);
 }

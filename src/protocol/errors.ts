@@ -14,12 +14,15 @@ export const ERROR_CODES = {
   ERR_OUT_OF_MEMORY: 'the device or the host has too little memory',
   ERR_DEVICE: 'a step failed on the device, which can go on',
   ERR_DEVICE_LOST: 'a device, its worker or the scheduler process is gone',
+  ERR_POISONED: 'a request that took its device or the scheduler process down, even alone',
   ERR_STARTUP_TIMEOUT: 'the engine did not become ready in startupTimeoutMs',
   ERR_CLOSED: 'the engine is closed or closing',
   ERR_NATIVE_ADDON: 'the native addon is missing or does not load',
   ERR_PROTOCOL: 'two parts of Permafrost disagree about a message; always a bug',
   ERR_INTERNAL: 'an invariant does not hold; always a bug',
   ERR_BAD_LINE: 'a line of a batch file is not a valid request',
+  ERR_LINE_TOO_LONG: 'a line of a batch file is longer than the limit',
+  ERR_DUPLICATE_ID: 'a custom_id is on an earlier line of the batch file already',
   ERR_FILE: 'a file could not be read or written',
 } as const;
 

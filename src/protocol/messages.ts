@@ -12,22 +12,53 @@ import type {
   MetricsSnapshot,
   StartupReport,
 } from './report.js';
-import type { BatchRequest, Choice, FinishReason, Usage } from './requests.js';
+import type { BatchRequest, Choice, FinishReason, SamplingParams, Usage } from './requests.js';
 
 /** A request on its way to the scheduler. `key` is the host's number for it, unique per engine. */
-export interface SubmittedRequest extends Omit<BatchRequest, 'id' | 'signal' | 'deadlineMs'> {
+export interface SubmittedRequest
+  extends Omit<BatchRequest, 'id' | 'signal' | 'deadlineMs' | 'params'> {
   readonly key: number;
+  /** With a seed, the host's where the request has none: a restart draws the same tokens again. */
+  readonly params: SamplingParams & { readonly seed: number };
   /** On the machine's monotonic clock, so that waiting anywhere counts; null = none. */
   readonly deadlineAtMs: number | null;
   readonly stream: boolean;
+  /** What is known of a request that a lost process had. */
+  readonly resume?: ResumeRecord;
+}
+
+/** What a request brings along from the process that was lost. */
+export interface ResumeRecord {
+  /** One per choice when the request streams, else empty: all of it is generated again. */
+  readonly choices: readonly ResumedChoice[];
+  /** How often it ran on a device when that or the process was lost. */
+  readonly losses: number;
+}
+
+/** What the caller has of a streamed choice, which can't be taken back. */
+export interface ResumedChoice {
+  readonly tokenIds: readonly number[];
+  readonly textLength: number;
+  /** null: the choice goes on. */
+  readonly finishReason: FinishReason | null;
 }
 
 export type HostMessage =
-  /** `requestedAtMs`: when the host asked for the engine, on the machine's monotonic clock. */
-  | { readonly kind: 'start'; readonly config: EngineConfig; readonly requestedAtMs: number }
+  /**
+   * `requestedAtMs`: when the host asked for the engine, on the machine's monotonic clock.
+   * `isRestart`: devices that fail are left out, as long as one is left.
+   */
+  | {
+      readonly kind: 'start';
+      readonly config: EngineConfig;
+      readonly requestedAtMs: number;
+      readonly isRestart: boolean;
+    }
   | { readonly kind: 'submit'; readonly requests: readonly SubmittedRequest[] }
   | { readonly kind: 'abort'; readonly keys: readonly number[] }
   | { readonly kind: 'metrics'; readonly queryId: number }
+  /** Answered with 'pong' at once. */
+  | { readonly kind: 'ping' }
   | { readonly kind: 'close' };
 
 /** What a streamed request said since its last chunk. */
@@ -44,12 +75,25 @@ export type OutcomeRecord =
   | { readonly key: number; readonly choices: readonly Choice[]; readonly usage: Usage }
   | { readonly key: number; readonly error: ErrorRecord };
 
+/** The device that cost the scheduler process its life. */
+export interface LostDevice {
+  readonly device: string;
+  /** Whether a request has finished on it since it was started. */
+  readonly hasFinished: boolean;
+  /** Requests that were on it. */
+  readonly keys: readonly number[];
+}
+
 export type SchedulerMessage =
   | { readonly kind: 'capture'; readonly event: CaptureEvent }
   | { readonly kind: 'device'; readonly event: DeviceEvent }
   | { readonly kind: 'warning'; readonly message: string }
   | { readonly kind: 'ready'; readonly report: StartupReport }
-  | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  /** The process can't go on; `lost`: because of this device, null = it is not known. */
+  | { readonly kind: 'failed'; readonly error: ErrorRecord; readonly lost: LostDevice | null }
+  /** Requests that a device gets now: sent before the device, which may fault on them. */
+  | { readonly kind: 'started'; readonly keys: readonly number[] }
+  | { readonly kind: 'pong' }
   | { readonly kind: 'chunks'; readonly chunks: readonly ChunkRecord[] }
   | { readonly kind: 'outcomes'; readonly outcomes: readonly OutcomeRecord[] }
   | { readonly kind: 'metrics'; readonly queryId: number; readonly snapshot: MetricsSnapshot }
@@ -78,8 +122,10 @@ export type WorkerMessage =
   | { readonly kind: 'result'; readonly words: Int32Array }
   /** A step that failed on a device that can go on: its sequences fail, the worker stays. */
   | { readonly kind: 'step-failed'; readonly stepId: number; readonly error: ErrorRecord }
-  /** The worker can't go on. */
+  /** The worker can't go on; ERR_DEVICE_LOST: nor can another one in this process. */
   | { readonly kind: 'failed'; readonly error: ErrorRecord }
+  /** The thread is gone without a last word. `reason` is a clause. */
+  | { readonly kind: 'exited'; readonly reason: string }
   | { readonly kind: 'closed' };
 
 /** A device that the addon can drive. */

@@ -32,10 +32,20 @@ export interface EngineOptions {
    * of the free memory for its KV cache, unless kvCacheBytes says otherwise.
    */
   readonly gpuMemoryUtilization?: number;
-  /** Reuse KV blocks of equal prefixes. Not available yet: only false is taken. */
+  /** Keep the KV blocks of prompts and outputs for requests with an equal prefix. Default true. */
   readonly prefixCaching?: boolean;
   /** Milliseconds from start to ready. Default 600,000. */
   readonly startupTimeoutMs?: number;
+  /**
+   * Milliseconds that one step may take on a device before the device counts as hung and the
+   * scheduler process is started again. Default 120,000.
+   */
+  readonly stepTimeoutMs?: number;
+  /**
+   * How often in a row a lost scheduler process is started again without a row finishing in between.
+   * Default 5; 0 = never.
+   */
+  readonly maxRestarts?: number;
   /** Threads of each CPU device. Default: the machine's cores divided among them. */
   readonly cpuThreads?: number;
   /** Listeners attached before the start, so that its events are heard. */
@@ -57,6 +67,9 @@ export interface EngineConfig {
   readonly kvCacheBytes: number | null;
   readonly gpuMemoryUtilization: number;
   readonly prefixCaching: boolean;
+  readonly startupTimeoutMs: number;
+  readonly stepTimeoutMs: number;
+  readonly maxRestarts: number;
   /** Threads of each CPU device; null = the machine's cores divided among them. */
   readonly cpuThreads: number | null;
 }
@@ -81,8 +94,10 @@ export interface RunnerConfig {
   readonly cpuThreads: number;
 }
 
-/** Milliseconds that a start may take when the options don't say. */
-export const DEFAULT_STARTUP_TIMEOUT_MS = 600_000;
+const DEFAULT_STARTUP_TIMEOUT_MS = 600_000;
+/** Far above a step of a large model on a few cores, let alone on a GPU. */
+const DEFAULT_STEP_TIMEOUT_MS = 120_000;
+const DEFAULT_MAX_RESTARTS = 5;
 const DEFAULT_BLOCK_SIZE = 16;
 const DEFAULT_GPU_MEMORY_UTILIZATION = 0.9;
 
@@ -136,13 +151,19 @@ const engineOptionsSchema = z
     blockSize: count(MAX_BLOCK_SIZE).optional(),
     kvCacheBytes: count().optional(),
     gpuMemoryUtilization: z.number().gt(0).max(1).optional(),
-    prefixCaching: z
-      .literal(false, { error: 'is not available yet: leave it out or give false' })
-      .optional(),
+    prefixCaching: z.boolean().optional(),
     startupTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
+    stepTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
+    maxRestarts: z.int().min(0).optional(),
     cpuThreads: count(MAX_CPU_THREADS).optional(),
     on: z
-      .strictObject({ capture: listener, device: listener, startup: listener, warning: listener })
+      .strictObject({
+        capture: listener,
+        device: listener,
+        restart: listener,
+        startup: listener,
+        warning: listener,
+      })
       .optional(),
   })
   .refine(
@@ -179,7 +200,10 @@ export function resolveEngineOptions(
     blockSize: given.blockSize ?? DEFAULT_BLOCK_SIZE,
     kvCacheBytes: given.kvCacheBytes ?? null,
     gpuMemoryUtilization: given.gpuMemoryUtilization ?? DEFAULT_GPU_MEMORY_UTILIZATION,
-    prefixCaching: given.prefixCaching ?? false,
+    prefixCaching: given.prefixCaching ?? true,
+    startupTimeoutMs: given.startupTimeoutMs ?? DEFAULT_STARTUP_TIMEOUT_MS,
+    stepTimeoutMs: given.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
+    maxRestarts: given.maxRestarts ?? DEFAULT_MAX_RESTARTS,
     cpuThreads: given.cpuThreads ?? null,
   };
 }

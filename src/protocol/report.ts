@@ -83,37 +83,70 @@ export interface CaptureEvent {
 export type DeviceEvent =
   | { readonly kind: 'phase'; readonly device: string; readonly phase: string }
   | { readonly kind: 'ready'; readonly device: string }
-  | { readonly kind: 'lost'; readonly device: string; readonly message: string };
+  /** It ran requests and can't go on; it is started again. */
+  | { readonly kind: 'lost'; readonly device: string; readonly message: string }
+  /** Starting it again did not help: the other devices go on without it. */
+  | { readonly kind: 'left-out'; readonly device: string; readonly message: string };
 
 export interface WarningEvent {
   readonly message: string;
+}
+
+/** The scheduler process was lost and is started again; what had not finished is submitted again. */
+export interface RestartEvent {
+  /** How it was lost, as a clause. */
+  readonly reason: string;
+  /** 1 for the first restart since a row last finished. */
+  readonly attempt: number;
+  /** Milliseconds until the new process is started. */
+  readonly delayMs: number;
+  /** Requests that had not finished. */
+  readonly openRequests: number;
 }
 
 /** What an engine tells while it starts and runs, by event name. */
 export interface EngineEvents {
   capture: (event: CaptureEvent) => void;
   device: (event: DeviceEvent) => void;
+  /** After a restart once more, with that start's report. */
   startup: (report: StartupReport) => void;
+  restart: (event: RestartEvent) => void;
   warning: (event: WarningEvent) => void;
 }
 
 export interface GraphUse {
   readonly batchSize: number;
   readonly replays: number;
+  /** Rows of all its replays that ran only to fill the batch size. */
+  readonly paddedRows: number;
 }
 
 export interface DeviceMetrics {
   readonly device: string;
   readonly numSlots: number;
+  /** Sequences that hold a slot. */
   readonly runningSequences: number;
+  /** Those of them whose prompts are being computed. */
+  readonly prefillingSequences: number;
+  /** Sequences that were given to the device and wait for a slot. */
+  readonly waitingSequences: number;
+  /** Free, cached and used blocks together. */
   readonly totalBlocks: number;
+  /** Blocks that hold nothing. */
   readonly freeBlocks: number;
+  /** Blocks that no sequence holds, kept for their prefix until their room is needed. */
+  readonly cachedBlocks: number;
   readonly steps: number;
   readonly decodeTokens: number;
   readonly prefillTokens: number;
+  /** Tokens that were not computed, since blocks of an equal prefix were there. */
+  readonly cacheHitTokens: number;
   /** Rows that ran only to fill a graph's batch size. */
   readonly paddedRows: number;
+  /** Sequences that lost their blocks to more important ones, and were computed again. */
   readonly preemptions: number;
+  /** Steps too large for every captured graph, or run without graphs. */
+  readonly eagerSteps: number;
   readonly busyMs: number;
   /** Time the device waited between two steps. */
   readonly idleMs: number;
@@ -128,6 +161,8 @@ export interface MetricsSnapshot {
   readonly finishedRequests: number;
   readonly failedRequests: number;
   readonly promptTokens: number;
+  /** Prompt tokens that were not computed: see {@link DeviceMetrics.cacheHitTokens}. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
   readonly devices: readonly DeviceMetrics[];
 }

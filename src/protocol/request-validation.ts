@@ -42,8 +42,17 @@ const samplingParamsSchema = z.strictObject({
   n: z.int().min(1).max(MAX_CHOICES).optional(),
 });
 
+/** What a chat template gets from the engine; a value of the caller's would be without effect. */
+const ENGINE_TEMPLATE_NAMES = ['messages', 'add_generation_prompt'];
+
 const messagesSchema = z.strictObject({
   messages: z.array(z.strictObject({ role: z.string().min(1), content: z.string() })).min(1),
+  templateOptions: z
+    .record(z.string(), z.json())
+    .refine((options) => !ENGINE_TEMPLATE_NAMES.some((name) => Object.hasOwn(options, name)), {
+      error: `${ENGINE_TEMPLATE_NAMES.join(' and ')} are the engine's to set`,
+    })
+    .optional(),
 });
 
 const requestSchema = z.strictObject({

@@ -9,7 +9,14 @@ export interface ChatMessage {
 }
 
 /** Text, token ids, or messages for the checkpoint's chat template. */
-export type Prompt = string | readonly number[] | { readonly messages: readonly ChatMessage[] };
+export type Prompt = string | readonly number[] | ChatPrompt;
+
+/** A conversation to answer. */
+export interface ChatPrompt {
+  readonly messages: readonly ChatMessage[];
+  /** More variables for the template, such as `enable_thinking`: values that JSON can hold. */
+  readonly templateOptions?: Readonly<Record<string, unknown>>;
+}
 
 /**
  * How to draw tokens. What is left out comes from the checkpoint's `generation_config.json`, then
@@ -68,6 +75,13 @@ export type FinishReason = 'stop' | 'length' | 'abort' | 'deadline';
 export interface TokenLogprob {
   readonly tokenId: number;
   readonly logprob: number;
+  /**
+   * The token's text as bytes, which need not be whole characters; a special token's name. Left out
+   * when the id has no text, as without a tokenizer.
+   */
+  readonly bytes?: readonly number[];
+  /** The token is not part of the text. */
+  readonly isSpecial?: true;
 }
 
 /** One generated token's log-probability and its likeliest alternatives, most likely first. */

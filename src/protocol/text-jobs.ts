@@ -98,6 +98,22 @@ export interface DecodeJob {
 
 export type DecodedRow = { readonly text: string } | { readonly error: ErrorRecord };
 
+/** Ids to name one by one, for log-probabilities. */
+export interface NameTokensJob {
+  readonly rows: readonly TokenIds[];
+}
+
+/** The bytes of a row's ids, one after the other; none for an id without text. */
+export interface TokenNames {
+  readonly bytes: Uint8Array;
+  /** [ids]: where each id's bytes end. */
+  readonly ends: Int32Array;
+  /** [ids]: 1 for a special token, of which the bytes are its name. */
+  readonly isSpecial: Uint8Array;
+}
+
+export type NamedRow = TokenNames | { readonly error: ErrorRecord };
+
 /** The pool's tasks by name. They never reject: what goes wrong is in the result. */
 export interface TextTasks {
   /** Resolves when this thread's tokenizer is loaded. */
@@ -105,4 +121,5 @@ export interface TextTasks {
   prepare(job: PrepareJob): Promise<readonly PreparedRow[]>;
   detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]>;
   decode(job: DecodeJob): Promise<readonly DecodedRow[]>;
+  nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]>;
 }

@@ -1,4 +1,4 @@
-import type { ChunkRecord } from '../protocol/messages.js';
+import type { ChunkRecord, ResumedChoice } from '../protocol/messages.js';
 import type { Choice } from '../protocol/requests.js';
 import type { DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
 import { logprobsOf } from './logprob-log.js';
@@ -20,12 +20,19 @@ export class ChoiceOutput {
   #state: DetokenizerState | null = null;
   #numDetokenized = 0;
   #numReported = 0;
+  /** Characters at the front of the text that were reported by the process before this one. */
+  #numKnownCharacters = 0;
   /** The row under way is the last one. */
   #isLastRow = false;
 
-  constructor(sequence: Sequence, stop: readonly string[]) {
+  /** @param resumed What was reported of it before; one that had ended gets no text here. */
+  constructor(sequence: Sequence, stop: readonly string[], resumed?: ResumedChoice) {
     this.sequence = sequence;
     this.#stop = stop;
+    if (resumed === undefined) return;
+    this.#numReported = resumed.tokenIds.length;
+    this.#numKnownCharacters = resumed.textLength;
+    this.isDone = resumed.finishReason !== null;
   }
 
   /** The number of tokens that make up the text: without the id that ended it. */
@@ -69,11 +76,13 @@ export class ChoiceOutput {
     const end = this.isDone ? generated.length : this.#numDetokenized;
     const tokenIds = Array.from(generated.view(this.#numReported, end));
     this.#numReported = Math.max(this.#numReported, end);
+    const news = text.slice(this.#numKnownCharacters);
+    this.#numKnownCharacters -= text.length - news.length;
     if (this.isDone && finishReason !== null) {
-      return { key: request.key, choice, text, tokenIds, finishReason };
+      return { key: request.key, choice, text: news, tokenIds, finishReason };
     }
-    if (text === '' && tokenIds.length === 0) return null;
-    return { key: request.key, choice, text, tokenIds };
+    if (news === '' && tokenIds.length === 0) return null;
+    return { key: request.key, choice, text: news, tokenIds };
   }
 
   /** The choice as the host gets it. */

@@ -10,10 +10,14 @@ export class DeviceCounters {
   /** Rows that ran only to fill a graph's batch size. */
   paddedRows = 0;
   preemptions = 0;
+  /** Steps whose decoding ran without a graph. */
+  eagerSteps = 0;
+  /** Tokens that admitted sequences found computed already. */
+  cacheHitTokens = 0;
   busyMicros = 0;
   /** Time the device waited before steps. */
   idleMicros = 0;
-  readonly #replays = new Map<number, number>();
+  readonly #graphs = new Map<number, { replays: number; paddedRows: number }>();
 
   /** Counts a step that has run. */
   count(step: StepInFlight, result: StepResult): void {
@@ -23,14 +27,22 @@ export class DeviceCounters {
     this.prefillTokens += step.numPrefillTokens;
     this.busyMicros += result.deviceMicros;
     this.idleMicros += result.idleMicros;
+    if (batchSize < 0) this.eagerSteps++;
     if (batchSize <= 0) return;
-    this.paddedRows += batchSize - step.numDecode;
-    this.#replays.set(batchSize, (this.#replays.get(batchSize) ?? 0) + 1);
+    let graph = this.#graphs.get(batchSize);
+    if (graph === undefined) {
+      graph = { replays: 0, paddedRows: 0 };
+      this.#graphs.set(batchSize, graph);
+    }
+    const paddedRows = batchSize - step.numDecode;
+    graph.replays++;
+    graph.paddedRows += paddedRows;
+    this.paddedRows += paddedRows;
   }
 
   /** How often each captured size was replayed, smallest first. */
   graphUse(): GraphUse[] {
-    return Array.from(this.#replays, ([batchSize, replays]) => ({ batchSize, replays })).sort(
+    return Array.from(this.#graphs, ([batchSize, graph]) => ({ batchSize, ...graph })).sort(
       (a, b) => a.batchSize - b.batchSize,
     );
   }

@@ -1,14 +1,32 @@
 import { PermafrostError } from '../protocol/errors.js';
 import type { DeviceLimits } from '../protocol/messages.js';
+import { Admission } from './admission.js';
 import { BlockManager } from './block-manager.js';
 import { DeviceCounters } from './device-counters.js';
+import { Inbox } from './inbox.js';
+import { type PrefillLimits, prefillTokens } from './prefill-budget.js';
+import { PrefixCache } from './prefix-cache.js';
+import { blockHash } from './prefix-hashes.js';
 import { RankedList } from './ranked-list.js';
-import type { Sequence } from './sequence.js';
+import { RequestQueue } from './request-queue.js';
+import type { SeenTokens } from './seen-tokens.js';
+import { NEVER_CACHED, precedes, type ScheduledRequest, type Sequence } from './sequence.js';
 import { StepBlockWriter } from './step-block-writer.js';
 import { StepInFlight } from './step-in-flight.js';
+import { StepTimeModel } from './step-time-model.js';
 
-/** Blocks are left free for the running sequences when a new one joins them: 1 in this many. */
-const RESERVE_SHARE = 100;
+export interface LaneOptions {
+  readonly maxStepsInFlight: number;
+  readonly prefixCaching: boolean;
+  /** Scratch, which may serve several devices. */
+  readonly seen: SeenTokens;
+}
+
+/** What a lane takes over from the one that had its device before. */
+export interface LaneHistory {
+  readonly counters: DeviceCounters;
+  readonly nextStep: number;
+}
 
 /** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
 export class DeviceLane {
@@ -17,27 +35,49 @@ export class DeviceLane {
   readonly blocks: BlockManager;
   readonly running = new RankedList();
   readonly prefilling = new RankedList();
+  /** Who comes next. */
+  readonly inbox = new Inbox();
   readonly writer = new StepBlockWriter();
-  readonly counters = new DeviceCounters();
+  readonly counters: DeviceCounters;
+  readonly times: StepTimeModel;
+  readonly admission: Admission;
   /** False once the device is lost. */
   isAlive = true;
+  /** The request that has the device for itself, or will when all others have left it. */
+  guest: ScheduledRequest | null = null;
+  hasGuestArrived = false;
+  /** The guest's sequences that wait. */
+  readonly guests = new RequestQueue();
+  /** Sequences on it that may need one block more. */
+  #numGrowing = 0;
+  /** Tokens that its prefilling sequences still have to compute. */
+  #numBacklogTokens = 0;
+  readonly #prefillLimits: PrefillLimits;
   readonly #maxStepsInFlight: number;
-  readonly #reservedBlocks: number;
   /** A stack: the first `#numFreeSlots` words are the free slots. */
   readonly #freeSlots: Int32Array;
   #numFreeSlots: number;
   /** Oldest first. */
   readonly #inFlight: StepInFlight[] = [];
   readonly #idleSteps: StepInFlight[] = [];
-  #lastStepId = 0;
+  #nextStep: number;
 
-  constructor(index: number, limits: DeviceLimits, maxStepsInFlight: number) {
-    const { numSlots, numBlocks } = limits;
+  constructor(
+    index: number,
+    limits: DeviceLimits,
+    { maxStepsInFlight, prefixCaching, seen }: LaneOptions,
+    history: LaneHistory = { counters: new DeviceCounters(), nextStep: 0 },
+  ) {
+    const { numSlots, numBlocks, blockSize, maxBatchedTokens } = limits;
     this.index = index;
     this.limits = limits;
-    this.blocks = new BlockManager(numBlocks, limits.blockSize);
+    this.blocks = new BlockManager(numBlocks, blockSize, prefixCaching);
+    this.counters = history.counters;
+    this.#nextStep = history.nextStep;
+    this.times = new StepTimeModel(numSlots, maxBatchedTokens);
+    this.#prefillLimits = { maxTokens: maxBatchedTokens, leastTokens: blockSize };
+    this.admission = new Admission(this, seen);
     this.#maxStepsInFlight = maxStepsInFlight;
-    this.#reservedBlocks = Math.ceil(numBlocks / RESERVE_SHARE);
     this.#freeSlots = Int32Array.from({ length: numSlots }, (_, index) => numSlots - 1 - index);
     this.#numFreeSlots = numSlots;
   }
@@ -47,16 +87,35 @@ export class DeviceLane {
     return this.running.length + this.prefilling.length;
   }
 
+  /** Sequences that hold a slot or will. */
+  get load(): number {
+    return this.numActive + this.inbox.size;
+  }
+
   get numFreeSlots(): number {
     return this.#numFreeSlots;
+  }
+
+  get numGrowing(): number {
+    return this.#numGrowing;
   }
 
   get numStepsInFlight(): number {
     return this.#inFlight.length;
   }
 
+  /** The number of the step that is planned next; counts on when the device comes back. */
+  get nextStep(): number {
+    return this.#nextStep;
+  }
+
   get canTakeStep(): boolean {
     return this.isAlive && this.#inFlight.length < this.#maxStepsInFlight;
+  }
+
+  /** Nobody is on it, on the way to it, or in a step under way. */
+  get isVacant(): boolean {
+    return this.load === 0 && this.#inFlight.length === 0;
   }
 
   /** Most tokens a sequence can have here. */
@@ -64,45 +123,74 @@ export class DeviceLane {
     return Math.min(this.limits.maxModelLen, this.blocks.numTotal * this.blocks.blockSize);
   }
 
-  /**
-   * Whether a waiting sequence can come. It gets the blocks of all it has to compute at once, so a
-   * prefill never stops halfway for want of blocks, and two of them can't wait for each other.
-   */
-  hasRoomFor(sequence: Sequence): boolean {
-    const reserved = this.numActive === 0 ? 0 : this.#reservedBlocks;
-    const needed = this.blocks.blocksFor(sequence.numKnown);
-    return this.#numFreeSlots > 0 && needed + reserved <= this.blocks.numFree;
+  /** Prompt tokens that a step planned now may compute, with so many sequences in the queue. */
+  prefillTokens(numQueued: number): number {
+    const numComing = this.inbox.size + Math.min(this.#numFreeSlots, numQueued);
+    const numEager = this.prefilling.length + numComing;
+    return prefillTokens(this.#prefillLimits, this.times, this.running.length, numEager);
   }
 
-  /** Gives a waiting sequence a slot and blocks; the caller takes it off the queue. */
-  admit(sequence: Sequence): void {
+  /** Tokens that prefilling sequences more important than this one still have to compute. */
+  numTokensBefore(sequence: Sequence): number {
+    const { prefilling } = this;
+    const last = prefilling.last();
+    if (last === undefined || precedes(last, sequence)) return this.#numBacklogTokens;
+    let numTokens = 0;
+    for (let rank = 0; rank < prefilling.length; rank++) {
+      const other = prefilling.at(rank);
+      if (precedes(sequence, other)) break;
+      numTokens += other.numKnown - other.numComputed;
+    }
+    return numTokens;
+  }
+
+  /** A waiting sequence is to come here, where so many of its tokens are probably cached. */
+  send(sequence: Sequence, numCachedTokens: number): void {
+    const { numKnown } = sequence;
+    const numCachedBlocks = Math.floor(numCachedTokens / this.blocks.blockSize);
+    sequence.expectedTokens = numKnown - numCachedTokens;
+    sequence.expectedBlocks = this.blocks.blocksFor(numKnown) - numCachedBlocks;
+    this.inbox.push(sequence);
+  }
+
+  /** A waiting sequence gets a slot and blocks for all it knows; its first blocks are there already. */
+  seat(sequence: Sequence): void {
     const slot = this.#freeSlots[--this.#numFreeSlots];
     if (slot === undefined) throw new PermafrostError('ERR_INTERNAL', 'no slot is free');
     sequence.slot = slot;
     sequence.deviceIndex = this.index;
     sequence.state = 'prefilling';
+    const { blocks } = sequence;
+    this.blocks.append(blocks, this.blocks.blocksFor(sequence.numKnown) - blocks.length);
+    sequence.numReserved = blocks.length * this.blocks.blockSize;
     this.prefilling.insert(sequence);
-    this.blocks.append(sequence.blocks, this.blocks.blocksFor(sequence.numKnown));
-    this.writer.admit(sequence);
-    this.writer.append(sequence, 0);
+    this.#numBacklogTokens += sequence.numKnown - sequence.numComputed;
+    if (this.#isGrowing(sequence)) this.#numGrowing++;
   }
 
-  /** The sequence's prompt is computed when the step being planned has run. */
-  startDecoding(sequence: Sequence): void {
+  /** The step being planned computes `count` more tokens of a prefilling sequence. */
+  advance(sequence: Sequence, count: number): void {
+    this.writer.prefill(sequence, count);
+    sequence.numComputed += count;
+    this.#numBacklogTokens -= count;
+    if (sequence.numComputed < sequence.numKnown) return;
     this.prefilling.remove(sequence);
     sequence.state = 'running';
+    sequence.promptEndsIn = this.#nextStep;
     this.running.insert(sequence);
   }
 
   /** Whether the token that a running sequence computes next needs a block it doesn't have. */
   needsBlock(sequence: Sequence): boolean {
-    return sequence.numComputed === sequence.blocks.length * this.blocks.blockSize;
+    return sequence.numComputed === sequence.numReserved;
   }
 
-  /** One block more for a running sequence; one must be free. */
+  /** One block more for a running sequence; one must be available. */
   extend(sequence: Sequence): void {
     this.blocks.append(sequence.blocks, 1);
+    sequence.numReserved += this.blocks.blockSize;
     this.writer.append(sequence, sequence.blocks.length - 1);
+    if (!this.#isGrowing(sequence)) this.#numGrowing--;
   }
 
   /**
@@ -110,24 +198,62 @@ export class DeviceLane {
    * runs steps that were submitted before: they run first, so others may have both at once.
    */
   release(sequence: Sequence): void {
-    (sequence.state === 'running' ? this.running : this.prefilling).remove(sequence);
+    this.cacheBlocks(sequence);
+    if (this.#isGrowing(sequence)) this.#numGrowing--;
+    if (sequence.state === 'running') {
+      this.running.remove(sequence);
+    } else {
+      this.prefilling.remove(sequence);
+      this.#numBacklogTokens -= sequence.numKnown - sequence.numComputed;
+    }
     this.blocks.free(sequence.blocks);
     this.writer.release(sequence.slot);
     this.#freeSlots[this.#numFreeSlots++] = sequence.slot;
     sequence.slot = -1;
+    sequence.numReserved = 0;
+  }
+
+  /** Whether a block of the sequence was filled that is not cached. */
+  hasFullBlock({ numCachedBlocks, numComputed }: Sequence): boolean {
+    return (numCachedBlocks + 1) * this.blocks.blockSize <= numComputed;
+  }
+
+  /**
+   * Makes a sequence's full blocks findable. All steps that compute them have been submitted: who
+   * finds them uses them in later steps, and the device runs its steps in order.
+   */
+  cacheBlocks(sequence: Sequence): void {
+    const { cache, blockSize } = this.blocks;
+    if (cache === null) return;
+    // A token under way is computed into a block before it is known here.
+    const end = Math.min(sequence.numComputed, sequence.numKnown);
+    while ((sequence.numCachedBlocks + 1) * blockSize <= end) {
+      const column = sequence.numCachedBlocks;
+      const parent =
+        column === 0
+          ? PrefixCache.root(sequence.request.cacheSalt)
+          : cache.serialOf(sequence.blocks.get(column - 1));
+      const hash = blockHash(sequence, column, blockSize);
+      // Another sequence has computed the same. What follows in this one has no cached parent.
+      if (parent === 0 || cache.find(hash, parent, sequence, column) !== -1) {
+        sequence.numCachedBlocks = NEVER_CACHED;
+        return;
+      }
+      cache.add(sequence.blocks.get(column), hash, parent, sequence, column, this.#nextStep - 1);
+      sequence.numCachedBlocks++;
+    }
   }
 
   /** An empty step to plan; nothing happens until it is committed. */
   prepareStep(): StepInFlight {
     const step = this.#idleSteps.pop() ?? new StepInFlight(this.limits.numSlots);
-    step.reset();
+    step.reset(this.#nextStep);
     return step;
   }
 
   /** Encodes a planned step, which is under way from here on. */
   commitStep(step: StepInFlight): void {
-    this.#lastStepId = (this.#lastStepId + 1) & 0x7fffffff;
-    step.stepId = this.#lastStepId;
+    this.#nextStep++;
     step.words = this.writer.finish(step.stepId, step.numDecode);
     this.#inFlight.push(step);
   }
@@ -153,13 +279,24 @@ export class DeviceLane {
     return step;
   }
 
+  /** Every sequence that has a token under way or KV being computed. */
+  inFlight(): ReadonlySet<Sequence> {
+    const sequences = new Set<Sequence>();
+    for (const step of this.#inFlight) step.forEachPresent((sequence) => sequences.add(sequence));
+    return sequences;
+  }
+
   /** Every sequence that is here or has a token under way. */
   present(): ReadonlySet<Sequence> {
-    const present = new Set<Sequence>();
-    for (const step of this.#inFlight) step.forEachPresent((sequence) => present.add(sequence));
+    const present = new Set(this.inFlight());
     for (const list of [this.running, this.prefilling]) {
       for (let rank = 0; rank < list.length; rank++) present.add(list.at(rank));
     }
     return present;
+  }
+
+  /** Whether a sequence's last block will not hold all that it may still compute. */
+  #isGrowing(sequence: Sequence): boolean {
+    return sequence.numReserved < sequence.maxLength - 1;
   }
 }

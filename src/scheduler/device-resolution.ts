@@ -18,6 +18,11 @@ export function needsListing(wanted: 'auto' | readonly string[]): boolean {
   return wanted === 'auto' || wanted.some((device) => !isCpuDevice(device));
 }
 
+/** Whether a named device exists. */
+export function isThere(device: string, listing: DeviceListing | null): boolean {
+  return isCpuDevice(device) || (listing?.devices ?? []).some((info) => info.device === device);
+}
+
 /**
  * The devices that were asked for; 'auto' takes every CUDA device, and the CPU where there is none.
  * @param listing What the addon sees; null when {@link needsListing} says it need not be asked.
@@ -36,7 +41,7 @@ export function resolveDevices(
     return { devices: ['cpu:0'], warning: `no CUDA device, running on cpu:0: ${cudaProblem}` };
   }
   for (const device of wanted) {
-    if (isCpuDevice(device) || cudaDevices.includes(device)) continue;
+    if (isThere(device, listing)) continue;
     const available = [...cudaDevices, `cpu:0 to cpu:${NUM_CPU_DEVICES - 1}`].join(', ');
     const reason = cudaDevices.length === 0 ? ` (${cudaProblem})` : '';
     throw new PermafrostError(

@@ -4,8 +4,8 @@ import type { DeviceListing, WorkerMessage, WorkerRequest } from '../protocol/me
 import type { RunnerConfig } from '../protocol/options.js';
 
 /**
- * Hears what a worker says. A worker's last message is 'failed' or 'closed'; one that ends without
- * a word is said to have 'failed' with ERR_DEVICE_LOST.
+ * Hears what a worker says. A worker's last message is 'failed', 'closed', or 'exited' when it ended
+ * without a word.
  */
 export type WorkerListener = (message: WorkerMessage) => void;
 

@@ -2,6 +2,8 @@ import type { ScheduledRequest, Sequence } from './sequence.js';
 
 /** What has happened since the last `clear`, whichever call brought it about. */
 export class Effects {
+  /** Requests that a device gets for the first time, with a step that `schedule` has given out. */
+  readonly started: ScheduledRequest[] = [];
   /** Sequences with a new token at their end; one that got two stands here twice. */
   readonly advanced: Sequence[] = [];
   /** Sequences that ended with a reason. */
@@ -10,6 +12,7 @@ export class Effects {
   readonly ended: ScheduledRequest[] = [];
 
   clear(): void {
+    this.started.length = 0;
     this.advanced.length = 0;
     this.finished.length = 0;
     this.ended.length = 0;

@@ -4,10 +4,10 @@ import { PermafrostError } from '../protocol/errors.js';
 import {
   assertNever,
   type HostMessage,
+  type LostDevice,
   type SchedulerMessage,
   type WorkerMessage,
 } from '../protocol/messages.js';
-import type { EngineConfig } from '../protocol/options.js';
 import { PhaseClock } from '../protocol/phase-clock.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import { startEngine } from './engine-startup.js';
@@ -31,6 +31,8 @@ export interface EngineProcessOptions {
   /** The machine's monotonic clock. */
   readonly now: () => number;
 }
+
+type StartMessage = Extract<HostMessage, { readonly kind: 'start' }>;
 
 type State =
   | { readonly kind: 'new' }
@@ -57,12 +59,12 @@ export class EngineProcess {
     }
   }
 
-  /** Tells the host why this process can't go on, and ends it. */
-  fail(error: unknown): void {
+  /** Tells the host why this process can't go on, and ends it. `lost`: because of this device. */
+  fail(error: unknown, lost: LostDevice | null = null): void {
     if (this.#state.kind === 'ended') return;
     if (this.#state.kind === 'running') this.#state.engine.flush();
     this.#state = { kind: 'ended' };
-    this.#options.send({ kind: 'failed', error: PermafrostError.toRecord(error) });
+    this.#options.send({ kind: 'failed', error: PermafrostError.toRecord(error), lost });
     this.#options.exit();
   }
 
@@ -71,7 +73,7 @@ export class EngineProcess {
       case 'start':
         if (this.#state.kind !== 'new') throw unexpected(message);
         this.#state = { kind: 'starting' };
-        this.#start(message.config, message.requestedAtMs).catch((error) => this.fail(error));
+        this.#start(message).catch((error) => this.fail(error));
         return;
       case 'submit':
         this.#running(message).submit(message.requests);
@@ -84,6 +86,9 @@ export class EngineProcess {
         this.#options.send({ kind: 'metrics', queryId: message.queryId, snapshot });
         return;
       }
+      case 'ping':
+        this.#options.send({ kind: 'pong' });
+        return;
       case 'close':
         this.#close().catch((error) => this.fail(error));
         return;
@@ -92,21 +97,22 @@ export class EngineProcess {
     }
   }
 
-  async #start(config: EngineConfig, requestedAtMs: number): Promise<void> {
+  async #start({ config, requestedAtMs, isRestart }: StartMessage): Promise<void> {
     const { createDevicePool, createTextPool, numCores, now, send } = this.#options;
     const clock = new PhaseClock(requestedAtMs, now);
     clock.end('process');
     const devicePool = createDevicePool(config.devices === 'auto' ? null : config.devices.length);
     const textPool = createTextPool(config.model);
     this.#pools = [devicePool, textPool];
-    const { devices, text, report } = await startEngine({
+    const { devices, text, report, restartDevice } = await startEngine({
       config,
+      isRestart,
       clock,
       numCores,
       devicePool,
       textPool,
       send: (message) => {
-        if (this.#state.kind === 'starting') send(message);
+        if (this.#state.kind !== 'ended') send(message);
       },
       onWorker: (worker, message) => this.#takeWorkerMessage(worker, message),
     });
@@ -114,9 +120,13 @@ export class EngineProcess {
     if (this.#state.kind !== 'starting') return;
     const engine = new RunningEngine({
       devices,
+      restartDevice,
       text,
       textTasks: textPool,
       send,
+      onLost: (lost, error) => this.fail(error, lost),
+      prefixCaching: config.prefixCaching,
+      stepTimeoutMs: config.stepTimeoutMs,
       now,
       requestedAtMs,
     });
@@ -126,21 +136,20 @@ export class EngineProcess {
 
   #takeWorkerMessage(worker: DeviceWorker, message: WorkerMessage): void {
     if (this.#state.kind === 'ended') return;
-    try {
-      if (this.#state.kind === 'running') this.#state.engine.takeWorkerMessage(worker, message);
-      else if (message.kind === 'failed') throw PermafrostError.fromRecord(message.error);
-      else throw new PermafrostError('ERR_PROTOCOL', `'${message.kind}' came before any request`);
-    } catch (error) {
-      this.#loseDevice(worker.device, error);
+    if (this.#state.kind === 'running') {
+      try {
+        this.#state.engine.takeWorkerMessage(worker, message);
+      } catch (error) {
+        this.fail(error);
+      }
+      return;
     }
-  }
-
-  /** A lost device can't be cured inside a process; the host starts another one. */
-  #loseDevice(device: string, cause: unknown): void {
-    const { code, message: reason } = PermafrostError.toRecord(cause);
-    const message = `${device} is lost: ${reason} (${code})`;
-    this.#options.send({ kind: 'device', event: { kind: 'lost', device, message } });
-    this.fail(new PermafrostError('ERR_DEVICE_LOST', message, { cause }));
+    // It was ready, and others still start: there is nothing yet that could go on without it.
+    const { device } = worker;
+    const reason =
+      message.kind === 'failed' ? message.error.message : `'${message.kind}' came early`;
+    const error = new PermafrostError('ERR_DEVICE_LOST', `${device} is lost: ${reason}`);
+    this.fail(error, { device, hasFinished: false, keys: [] });
   }
 
   async #close(): Promise<void> {

@@ -1,12 +1,17 @@
 /** Brings an engine up: devices and text threads side by side, timed as phases. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import type { DeviceLimits, SchedulerMessage, WorkerMessage } from '../protocol/messages.js';
+import type {
+  DeviceLimits,
+  DeviceListing,
+  SchedulerMessage,
+  WorkerMessage,
+} from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { monotonicMs, type PhaseClock } from '../protocol/phase-clock.js';
 import type { DeviceReport, StartupReport } from '../protocol/report.js';
 import type { TextReport } from '../protocol/text-jobs.js';
-import { needsListing, resolveDevices } from './device-resolution.js';
+import { isThere, needsListing, resolveDevices } from './device-resolution.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import type { GenerationDefaults } from './generation-config.js';
 import { readGenerationDefaults } from './model-defaults.js';
@@ -21,6 +26,8 @@ export interface StartupOptions {
   readonly devicePool: DevicePool;
   readonly textPool: TextPool;
   readonly send: (message: SchedulerMessage) => void;
+  /** Devices that fail are left out, as long as one is left. */
+  readonly isRestart: boolean;
   /** Hears what a worker says after it has become ready. */
   readonly onWorker: (worker: DeviceWorker, message: WorkerMessage) => void;
 }
@@ -41,7 +48,12 @@ export interface StartedEngine {
   readonly devices: readonly ReadyDevice[];
   readonly text: ReadyText;
   readonly report: StartupReport;
+  /** Starts a new worker on a device whose own is gone. */
+  readonly restartDevice: (device: string) => Promise<ReadyDevice>;
 }
+
+/** What of the machine matters to the start of one device. */
+type Surroundings = Parameters<typeof resolveRunnerConfig>[2];
 
 /**
  * Resolves when every device and the text pool are ready.
@@ -49,11 +61,11 @@ export interface StartedEngine {
  */
 export async function startEngine(options: StartupOptions): Promise<StartedEngine> {
   const { config, clock } = options;
-  const starting = startDevices(options).then((devices) => {
+  const starting = startDevices(options).then((started) => {
     clock.end('devices');
-    return devices;
+    return started;
   });
-  const [devices, text] = await Promise.all([starting, startText(options)]);
+  const [{ devices, surroundings }, text] = await Promise.all([starting, startText(options)]);
   clock.end('text');
   const report: StartupReport = {
     schema: 1,
@@ -62,24 +74,97 @@ export async function startEngine(options: StartupOptions): Promise<StartedEngin
     phases: clock.phases,
     devices: devices.map((device) => device.report),
   };
-  return { devices, text, report };
+  const restartDevice = (device: string): Promise<ReadyDevice> =>
+    startInTime(options, device, surroundings);
+  return { devices, text, report, restartDevice };
 }
 
-async function startDevices(options: StartupOptions): Promise<ReadyDevice[]> {
-  const { config, devicePool, numCores, send } = options;
+async function startDevices(
+  options: StartupOptions,
+): Promise<{ readonly devices: readonly ReadyDevice[]; readonly surroundings: Surroundings }> {
+  const { config, devicePool, numCores, isRestart, send } = options;
   const listing = needsListing(config.devices) ? await devicePool.listDevices() : null;
-  const { devices, warning } = resolveDevices(config.devices, listing);
+  const available = isRestart ? remainingDevices(options, listing) : config.devices;
+  const { devices, warning } = resolveDevices(available, listing);
   if (warning !== null) send({ kind: 'warning', message: warning });
   const numCpuDevices = devices.filter((device) => deviceKind(device) === 'cpu').length;
   const surroundings = { numCores, numCpuDevices };
-  return Promise.all(devices.map((device) => startDevice(options, device, surroundings)));
+  const start = isRestart ? startInTime : startDevice;
+  const starts = devices.map((device) => start(options, device, surroundings));
+  return {
+    devices: await (isRestart ? anyOf(options, devices, starts) : Promise.all(starts)),
+    surroundings,
+  };
 }
 
-/** Resolves with the device when it is ready; passes its progress on. */
+/** Without the devices that have vanished since the first start, unless all have. */
+function remainingDevices(
+  { config, send }: StartupOptions,
+  listing: DeviceListing | null,
+): 'auto' | readonly string[] {
+  if (config.devices === 'auto') return 'auto';
+  const remaining = config.devices.filter((device) => isThere(device, listing));
+  if (remaining.length === 0) return config.devices;
+  for (const device of config.devices) {
+    if (!remaining.includes(device)) leaveOut(send, device, 'the driver lists it no longer');
+  }
+  return remaining;
+}
+
+/**
+ * The devices that have become ready, when all starts have ended.
+ * @throws the first device's error when there is none.
+ */
+async function anyOf(
+  { send }: StartupOptions,
+  devices: readonly string[],
+  starts: readonly Promise<ReadyDevice>[],
+): Promise<ReadyDevice[]> {
+  const results = await Promise.allSettled(starts);
+  const ready = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  for (const [index, result] of results.entries()) {
+    if (result.status === 'fulfilled') continue;
+    if (ready.length === 0) throw result.reason;
+    leaveOut(send, devices[index] ?? '', PermafrostError.toRecord(result.reason).message);
+  }
+  return ready;
+}
+
+function leaveOut(send: StartupOptions['send'], device: string, reason: string): void {
+  const message = `${device} is left out, it did not start again: ${reason}`;
+  send({ kind: 'device', event: { kind: 'left-out', device, message } });
+  send({ kind: 'warning', message });
+}
+
+/** Like {@link startDevice}, for when others go on meanwhile. @throws ERR_STARTUP_TIMEOUT */
+function startInTime(
+  options: StartupOptions,
+  device: string,
+  surroundings: Surroundings,
+): Promise<ReadyDevice> {
+  const { startupTimeoutMs } = options.config;
+  return new Promise((resolve, reject) => {
+    let isTooLate = false;
+    const timer = setTimeout(() => {
+      isTooLate = true;
+      const message = `${device} was not ready after ${startupTimeoutMs} ms`;
+      reject(new PermafrostError('ERR_STARTUP_TIMEOUT', message));
+    }, startupTimeoutMs);
+    startDevice(options, device, surroundings, () => !isTooLate)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
+}
+
+/**
+ * Resolves with the device when it is ready; passes its progress on.
+ * @param isWanted Otherwise a device that becomes ready is closed again.
+ */
 function startDevice(
   { config, devicePool, send, onWorker }: StartupOptions,
   device: string,
-  surroundings: { readonly numCores: number; readonly numCpuDevices: number },
+  surroundings: Surroundings,
+  isWanted: () => boolean = () => true,
 ): Promise<ReadyDevice> {
   const runnerConfig = resolveRunnerConfig(config, device, surroundings);
   const requestedAtMs = monotonicMs();
@@ -94,6 +179,10 @@ function startDevice(
           send({ kind: 'capture', event: message.event });
           return;
         case 'ready':
+          if (!isWanted()) {
+            worker.post({ kind: 'close' });
+            return;
+          }
           isReady = true;
           send({ kind: 'device', event: { kind: 'ready', device } });
           resolve({ worker, report: message.report, limits: message.limits });
@@ -108,6 +197,9 @@ function startDevice(
 
 function startError(device: string, message: WorkerMessage): PermafrostError {
   if (message.kind === 'failed') return PermafrostError.fromRecord(message.error);
+  if (message.kind === 'exited') {
+    return new PermafrostError('ERR_DEVICE_LOST', `${device} is lost: ${message.reason}`);
+  }
   return new PermafrostError('ERR_PROTOCOL', `${device} sent '${message.kind}' before 'ready'`);
 }
 

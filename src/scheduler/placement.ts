@@ -1,29 +1,44 @@
+/** Which device a sequence goes to. */
+
 import type { DeviceLane } from './device-lane.js';
+import { guessHit } from './prefix-hit.js';
 import type { Sequence } from './sequence.js';
 
+/** A device is clearly busier than another one with more sequences than this share of its slots. */
+const CLEARLY_BUSIER = 1 / 8;
+
 /**
- * Whether a device that asks for work takes the sequence that waits first. It takes its fair share
- * of all that is waiting or running; beyond that, only what no emptier device could take instead.
- * So a short batch spreads over the devices, and no device idles while others can't take more.
+ * The device that knows most of the sequence's prefix, among those that have room and are not
+ * clearly busier than the one with the fewest sequences; with equal claims the least busy one. null
+ * when none has room.
+ * @param numQueued Sequences that wait for any device.
  */
-export function takesNext(
-  lane: DeviceLane,
+export function chooseLane(
   lanes: readonly DeviceLane[],
-  numWaiting: number,
   sequence: Sequence,
-): boolean {
-  if (!lane.hasRoomFor(sequence)) return false;
-  let numSequences = numWaiting;
-  let numAlive = 0;
-  for (const other of lanes) {
-    if (!other.isAlive) continue;
-    numAlive++;
-    numSequences += other.numActive;
+  numQueued: number,
+): DeviceLane | null {
+  let leastLoad = Number.POSITIVE_INFINITY;
+  for (const lane of lanes) {
+    if (lane.load < leastLoad && canTake(lane, sequence, numQueued)) leastLoad = lane.load;
   }
-  if (lane.numActive < Math.ceil(numSequences / numAlive)) return true;
-  for (const other of lanes) {
-    const isEmptier = other.isAlive && other.numActive < lane.numActive;
-    if (isEmptier && other.hasRoomFor(sequence)) return false;
+  let best: DeviceLane | null = null;
+  let bestHit = 0;
+  for (const lane of lanes) {
+    if (lane.load > leastLoad + Math.ceil(lane.limits.numSlots * CLEARLY_BUSIER)) continue;
+    if (!canTake(lane, sequence, numQueued)) continue;
+    const hit = guessHit(lane, sequence);
+    const isBetter = best === null || hit > bestHit || (hit === bestHit && lane.load < best.load);
+    if (!isBetter) continue;
+    best = lane;
+    bestHit = hit;
   }
-  return true;
+  return best;
+}
+
+/** Whether a device that belongs to nobody could begin with the sequence in its next step. */
+export function canTake(lane: DeviceLane, sequence: Sequence, numQueued: number): boolean {
+  if (!lane.isAlive || lane.guest !== null || lane.numFreeSlots <= lane.inbox.size) return false;
+  const numAhead = lane.numTokensBefore(sequence) + lane.inbox.numTokens;
+  return numAhead < lane.prefillTokens(numQueued) && lane.admission.hasRoomFor(sequence);
 }

@@ -20,7 +20,9 @@ export class RankedList {
 
   /** The least important one. */
   last(): Sequence | undefined {
-    return this.#sequences[this.#sequences.length - 1];
+    // An index of -1 would make V8 look for a property of that name.
+    const { length } = this.#sequences;
+    return length === 0 ? undefined : this.#sequences[length - 1];
   }
 
   insert(sequence: Sequence): void {

@@ -1,14 +1,14 @@
 /** From a submitted request to one that the scheduler has: checks, defaults, tokens. */
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
-import type { SubmittedRequest } from '../protocol/messages.js';
+import type { ResumedChoice, SubmittedRequest } from '../protocol/messages.js';
 import type { Prompt } from '../protocol/requests.js';
 import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
-import type { RequestOutput } from './request-output.js';
 import { type ResolveContext, type ResolvedParams, resolveParams } from './resolved-request.js';
 import type { Scheduler } from './scheduler.js';
+import type { ScheduledRequest } from './sequence.js';
 
 const MAX_PROMPTS_PER_JOB = 64;
 
@@ -17,8 +17,13 @@ export interface RequestIntakeOptions {
   readonly hasTokenizer: boolean;
   readonly context: ResolveContext;
   readonly scheduler: Pick<Scheduler, 'add' | 'totals'>;
-  readonly output: Pick<RequestOutput, 'open'>;
   readonly outbox: Outbox;
+  /** The scheduler has taken a request in. `resumed`: what its caller has of it. */
+  readonly onAdmitted: (
+    request: ScheduledRequest,
+    stop: readonly string[],
+    resumed: readonly ResumedChoice[],
+  ) => void;
   /** Tokenized requests have been added to the scheduler. */
   readonly onSchedulerChanged: () => void;
 }
@@ -88,7 +93,7 @@ export class RequestIntake {
   }
 
   #submit(request: SubmittedRequest): void {
-    const { prompt, params = {} } = request;
+    const { prompt, params } = request;
     const stop = typeof params.stop === 'string' ? [params.stop] : (params.stop ?? []);
     if (!this.#options.hasTokenizer && (isTextPrompt(prompt) || stop.length > 0)) {
       throw new PermafrostError(
@@ -121,7 +126,7 @@ export class RequestIntake {
   }
 
   #admit({ request, params, stop }: Entry, promptIds: Int32Array | readonly number[]): void {
-    const { key, priority = 0, deadlineAtMs, stream } = request;
+    const { key, priority = 0, deadlineAtMs, stream, resume } = request;
     const scheduled = this.#options.scheduler.add({
       key,
       promptIds,
@@ -129,8 +134,9 @@ export class RequestIntake {
       priority,
       deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
       stream,
+      ...(resume !== undefined && { resume }),
     });
-    this.#options.output.open(scheduled, stop);
+    this.#options.onAdmitted(scheduled, stop, resume?.choices ?? []);
   }
 
   #fail(key: number, error: ErrorRecord): void {

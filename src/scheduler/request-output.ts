@@ -5,6 +5,8 @@
  */
 
 import type { ErrorRecord } from '../protocol/errors.js';
+import type { ResumedChoice } from '../protocol/messages.js';
+import type { Choice } from '../protocol/requests.js';
 import type { DecodedRow, DetokenizedRow, TextTasks } from '../protocol/text-jobs.js';
 import { ChoiceOutput } from './choice-output.js';
 import type { Effects } from './effects.js';
@@ -12,11 +14,12 @@ import { JobBatcher, type RowResult } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
 import type { Scheduler } from './scheduler.js';
 import type { ScheduledRequest, Sequence } from './sequence.js';
+import { TokenNaming } from './token-naming.js';
 
 const MAX_DECODED_PER_JOB = 256;
 
 export interface RequestOutputOptions {
-  readonly text: Pick<TextTasks, 'detokenize' | 'decode'>;
+  readonly text: Pick<TextTasks, 'detokenize' | 'decode' | 'nameTokens'>;
   readonly scheduler: Pick<Scheduler, 'finish' | 'abort' | 'totals'>;
   readonly outbox: Outbox;
   /** A stop string or a failure may have ended requests in the scheduler. */
@@ -27,6 +30,8 @@ interface OpenOutput {
   readonly request: ScheduledRequest;
   readonly choices: readonly ChoiceOutput[];
   readonly isIncremental: boolean;
+  /** Its texts are complete; the tokens of its log-probabilities are being named. */
+  isNaming: boolean;
   isClosed: boolean;
 }
 
@@ -38,6 +43,7 @@ export class RequestOutput {
   readonly #growing = new Map<Sequence, ChoiceOutput>();
   readonly #detokenizing: JobBatcher<ChoiceOutput, DetokenizedRow>;
   readonly #decoding: JobBatcher<ChoiceOutput, DecodedRow>;
+  readonly #naming: TokenNaming;
   #onIdle: (() => void)[] = [];
 
   constructor(options: RequestOutputOptions) {
@@ -60,6 +66,7 @@ export class RequestOutput {
       },
       onSchedulerChanged,
     );
+    this.#naming = new TokenNaming(text, onSchedulerChanged);
   }
 
   /** Requests without an outcome. */
@@ -67,9 +74,9 @@ export class RequestOutput {
     return this.#open.size;
   }
 
-  /** The keys of the requests without an outcome. */
-  openKeys(): number[] {
-    return [...this.#open.keys()];
+  /** The requests without an outcome. */
+  openRequests(): ScheduledRequest[] {
+    return Array.from(this.#open.values(), ({ request }) => request);
   }
 
   /** Resolves when every request has its outcome. */
@@ -78,11 +85,23 @@ export class RequestOutput {
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** Takes a request over that the scheduler has just taken in. */
-  open(request: ScheduledRequest, stop: readonly string[]): void {
+  /** Takes a request over that the scheduler has just taken in. `resumed`: what is told already. */
+  open(
+    request: ScheduledRequest,
+    stop: readonly string[],
+    resumed: readonly ResumedChoice[] = [],
+  ): void {
     const isIncremental = request.stream || stop.length > 0;
-    const choices = request.sequences.map((sequence) => new ChoiceOutput(sequence, stop));
-    this.#open.set(request.key, { request, choices, isIncremental, isClosed: false });
+    const choices = request.sequences.map(
+      (sequence, choice) => new ChoiceOutput(sequence, stop, resumed[choice]),
+    );
+    this.#open.set(request.key, {
+      request,
+      choices,
+      isIncremental,
+      isNaming: false,
+      isClosed: false,
+    });
     if (!isIncremental) return;
     for (const choice of choices) this.#growing.set(choice.sequence, choice);
   }
@@ -166,14 +185,30 @@ export class RequestOutput {
 
   #completeIfDone(output: OpenOutput): void {
     const { request, choices } = output;
-    if (output.isClosed || !choices.every(({ isDone }) => isDone)) return;
+    if (output.isClosed || output.isNaming || !choices.every(({ isDone }) => isDone)) return;
+    const finished = choices.map((choice) => choice.toChoice());
+    if (request.params.numLogprobs < 0) {
+      this.#complete(output, finished);
+      return;
+    }
+    output.isNaming = true;
+    this.#naming.name(finished, (result) => {
+      if (output.isClosed) return;
+      if ('error' in result) this.#fail(output, result.error);
+      else this.#complete(output, result.choices);
+    });
+  }
+
+  #complete(output: OpenOutput, finished: readonly Choice[]): void {
+    const { request, choices } = output;
     this.#close(output);
+    const { promptIds, numCachedTokens: cachedTokens } = request;
     let completionTokens = 0;
     for (const { sequence } of choices) completionTokens += sequence.generated.length;
     this.#options.outbox.addOutcome({
       key: request.key,
-      choices: choices.map((choice) => choice.toChoice()),
-      usage: { promptTokens: request.promptIds.length, cachedTokens: 0, completionTokens },
+      choices: finished,
+      usage: { promptTokens: promptIds.length, cachedTokens, completionTokens },
     });
   }
 

@@ -2,7 +2,7 @@ import { IndexedHeap } from './indexed-heap.js';
 import { precedes, type Sequence } from './sequence.js';
 
 /**
- * The sequences that wait for a device, most important first. A preempted one comes back with the
+ * Sequences that wait for a device, most important first. A preempted one comes back with the
  * arrival it had, so it stands before all that came after it.
  */
 export class RequestQueue {
@@ -18,9 +18,11 @@ export class RequestQueue {
 
   push(sequence: Sequence): void {
     this.#heap.push(sequence);
+    sequence.queue = this;
   }
 
   remove(sequence: Sequence): void {
     this.#heap.remove(sequence);
+    sequence.queue = null;
   }
 }

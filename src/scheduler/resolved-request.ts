@@ -1,7 +1,7 @@
 /** A request as the scheduler takes it: token ids, and every sampling parameter a number. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import type { SamplingParams } from '../protocol/requests.js';
+import type { FinishReason, SamplingParams } from '../protocol/requests.js';
 import { MAX_STOP_IDS } from '../protocol/step-block.js';
 import { type GenerationDefaults, SAMPLING_DEFAULTS } from './generation-config.js';
 
@@ -36,6 +36,29 @@ export interface ResolvedRequest {
   readonly deadlineAtMs: number;
   /** Whether someone wants the tokens as they come. The scheduler only carries it along. */
   readonly stream: boolean;
+  /** Whether each token must have arrived here before the next one is drawn. Default false. */
+  readonly needsLastToken?: boolean;
+  /**
+   * Stands for whatever changes the KV of equal tokens: requests with different salts share none.
+   * An int32, default 0.
+   */
+  readonly cacheSalt?: number;
+  /** What is known of the request from a scheduler that was lost. */
+  readonly resume?: ResumedRequest;
+}
+
+export interface ResumedRequest {
+  /** By choice; without any, all of them start over. */
+  readonly choices: readonly ResumedTokens[];
+  /** How often the request was on a device when that was lost. */
+  readonly losses: number;
+}
+
+/** What a choice has generated already: it goes on from there. Its log-probabilities are lost. */
+export interface ResumedTokens {
+  readonly tokenIds: Int32Array | readonly number[];
+  /** null: the choice goes on. */
+  readonly finishReason: FinishReason | null;
 }
 
 /** What parameters are resolved against. */

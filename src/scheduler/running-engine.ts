@@ -1,33 +1,44 @@
 /** An engine between its start and its end: requests in, steps to the workers, outcomes out. */
 
 import { randomInt } from 'node:crypto';
-import { PermafrostError } from '../protocol/errors.js';
+import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import {
   assertNever,
+  type LostDevice,
   type SchedulerMessage,
   type SubmittedRequest,
   type WorkerMessage,
 } from '../protocol/messages.js';
 import type { MetricsSnapshot } from '../protocol/report.js';
-import { MAX_STEPS_IN_FLIGHT } from '../protocol/step-block.js';
 import type { TextTasks } from '../protocol/text-jobs.js';
+import { DeviceFleet } from './device-fleet.js';
 import type { DeviceWorker } from './device-worker.js';
+import type { Effects } from './effects.js';
 import type { ReadyDevice, ReadyText } from './engine-startup.js';
 import { takeSnapshot } from './metrics.js';
 import { Outbox } from './outbox.js';
 import { RequestIntake } from './request-intake.js';
 import { RequestOutput } from './request-output.js';
 import { Scheduler } from './scheduler.js';
+import type { ScheduledStep } from './step-in-flight.js';
 import { StepLoop } from './step-loop.js';
+import { StepWatch } from './step-watch.js';
 
 /** Exclusive; as large as `randomInt` goes. */
 const MAX_SEED = 2 ** 48 - 1;
 
 export interface RunningEngineOptions {
   readonly devices: readonly ReadyDevice[];
+  /** Starts a new worker on a device that lost its own. */
+  readonly restartDevice: (device: string) => Promise<ReadyDevice>;
   readonly text: ReadyText;
-  readonly textTasks: Pick<TextTasks, 'prepare' | 'detokenize' | 'decode'>;
+  readonly textTasks: Pick<TextTasks, 'prepare' | 'detokenize' | 'decode' | 'nameTokens'>;
   readonly send: (message: SchedulerMessage) => void;
+  /** This process can't go on, because of a device. */
+  readonly onLost: (lost: LostDevice, error: PermafrostError) => void;
+  readonly prefixCaching: boolean;
+  /** How long a device may take for a step before it counts as hung. */
+  readonly stepTimeoutMs: number;
   /** The machine's monotonic clock. */
   readonly now: () => number;
   /** When the host asked for the engine, on that clock. */
@@ -36,23 +47,23 @@ export interface RunningEngineOptions {
 
 export class RunningEngine {
   readonly #options: RunningEngineOptions;
+  readonly #fleet: DeviceFleet;
   readonly #scheduler: Scheduler;
   readonly #outbox: Outbox;
   readonly #output: RequestOutput;
   readonly #intake: RequestIntake;
   readonly #loop: StepLoop;
+  readonly #watch: StepWatch;
   readonly #closedWorkers = new Set<DeviceWorker>();
   #onWorkerClosed: (() => void) | null = null;
   #isClosing = false;
 
   constructor(options: RunningEngineOptions) {
-    const { devices, text, textTasks, send, now } = options;
+    const { devices, text, textTasks, send, prefixCaching, stepTimeoutMs, now } = options;
     this.#options = options;
+    this.#fleet = new DeviceFleet(devices.map(({ worker }) => worker));
     const limits = devices.map((device) => device.limits);
-    const scheduler = new Scheduler({
-      devices: limits,
-      maxStepsInFlight: MAX_STEPS_IN_FLIGHT,
-    });
+    const scheduler = new Scheduler({ devices: limits, prefixCaching });
     const outbox = new Outbox(send);
     const onSchedulerChanged = (): void => this.#loop.pump();
     const output = new RequestOutput({ text: textTasks, scheduler, outbox, onSchedulerChanged });
@@ -68,12 +79,23 @@ export class RunningEngine {
         drawSeed: () => randomInt(MAX_SEED),
       },
       scheduler,
-      output,
       outbox,
+      onAdmitted: (request, stop, resumed) => output.open(request, stop, resumed),
       onSchedulerChanged,
     });
-    const workers = devices.map(({ worker }) => worker);
-    this.#loop = new StepLoop({ scheduler, workers, output, now });
+    this.#loop = new StepLoop({
+      scheduler,
+      numDevices: devices.length,
+      submit: (deviceIndex, step) => this.#submitStep(deviceIndex, step),
+      onEffects: (effects) => this.#takeEffects(effects),
+      now,
+    });
+    this.#watch = new StepWatch({
+      numDevices: devices.length,
+      timeoutMs: stepTimeoutMs,
+      now,
+      onHang: (deviceIndex) => this.#takeHang(deviceIndex),
+    });
   }
 
   submit(requests: readonly SubmittedRequest[]): void {
@@ -92,43 +114,28 @@ export class RunningEngine {
     this.#loop.pump();
   }
 
-  /**
-   * Takes what a ready worker says.
-   * @throws the worker's error when it can't go on; ERR_PROTOCOL when what it says makes no sense.
-   */
+  /** Takes what a ready worker says; one that was lost is not listened to. */
   takeWorkerMessage(worker: DeviceWorker, message: WorkerMessage): void {
-    const deviceIndex = this.#options.devices.findIndex((device) => device.worker === worker);
-    switch (message.kind) {
-      case 'result':
-        if (!this.#isClosing) this.#loop.takeResult(deviceIndex, message.words);
-        return;
-      case 'step-failed':
-        if (!this.#isClosing) this.#loop.takeFailure(deviceIndex, message.stepId, message.error);
-        return;
-      case 'failed':
-        if (!this.#isClosing) throw PermafrostError.fromRecord(message.error);
-        this.#noteClosed(worker);
-        return;
-      case 'closed':
-        if (!this.#isClosing) {
-          throw new PermafrostError('ERR_PROTOCOL', 'the worker closed without being told to');
-        }
-        this.#noteClosed(worker);
-        return;
-      case 'phase':
-      case 'capture':
-      case 'ready':
-        throw new PermafrostError('ERR_PROTOCOL', `unexpected '${message.kind}' of a ready worker`);
-      default:
-        assertNever(message, 'worker message');
+    const deviceIndex = this.#fleet.indexOf(worker);
+    if (deviceIndex === -1) return;
+    if (this.#isClosing) {
+      const hasEnded = ['failed', 'exited', 'closed'].includes(message.kind);
+      if (hasEnded) this.#noteClosed(worker);
+      return;
+    }
+    try {
+      this.#takeWorkerMessage(deviceIndex, message);
+    } catch (error) {
+      // What a worker says makes no sense: neither would what it says next.
+      this.#loseProcess(deviceIndex, this.#keysOn(deviceIndex), PermafrostError.toRecord(error));
     }
   }
 
   metrics(): MetricsSnapshot {
-    const { devices, now, requestedAtMs } = this.#options;
+    const { now, requestedAtMs } = this.#options;
     return takeSnapshot({
       scheduler: this.#scheduler,
-      deviceNames: devices.map(({ worker }) => worker.device),
+      deviceNames: this.#fleet.deviceNames,
       uptimeMs: now() - requestedAtMs,
       numPreparing: this.#intake.numPreparing,
       numOpen: this.#output.numOpen,
@@ -142,22 +149,165 @@ export class RunningEngine {
 
   /** Aborts every request and closes the workers; resolves when all have ended. Idempotent. */
   async close(): Promise<void> {
-    const { devices } = this.#options;
+    const { workers } = this.#fleet;
     if (!this.#isClosing) {
       this.#isClosing = true;
       this.#intake.abortAll();
-      for (const key of this.#output.openKeys()) this.#scheduler.abort(key);
+      for (const { key } of this.#output.openRequests()) this.#scheduler.abort(key);
       this.#loop.close();
-      for (const { worker } of devices) worker.post({ kind: 'close' });
+      this.#watch.close();
+      for (const worker of workers) worker.post({ kind: 'close' });
     }
     const workersClosed = new Promise<void>((resolve) => {
       this.#onWorkerClosed = () => {
-        if (this.#closedWorkers.size === devices.length) resolve();
+        if (this.#closedWorkers.size === workers.length) resolve();
       };
       this.#onWorkerClosed();
     });
     await Promise.all([workersClosed, this.#output.idle()]);
     this.flush();
+  }
+
+  #takeWorkerMessage(deviceIndex: number, message: WorkerMessage): void {
+    switch (message.kind) {
+      case 'result':
+        this.#watch.answered(deviceIndex);
+        this.#loop.takeResult(deviceIndex, message.words);
+        return;
+      case 'step-failed':
+        this.#watch.answered(deviceIndex);
+        this.#loop.takeFailure(deviceIndex, message.stepId, message.error);
+        return;
+      case 'failed':
+        this.#takeLoss(deviceIndex, message.error);
+        return;
+      case 'exited':
+        this.#takeLoss(deviceIndex, { code: 'ERR_INTERNAL', message: message.reason });
+        return;
+      case 'closed':
+        this.#takeLoss(deviceIndex, {
+          code: 'ERR_PROTOCOL',
+          message: 'its worker closed without being told to',
+        });
+        return;
+      case 'phase':
+      case 'capture':
+      case 'ready':
+        throw new PermafrostError('ERR_PROTOCOL', `unexpected '${message.kind}' of a ready worker`);
+      default:
+        assertNever(message, 'worker message');
+    }
+  }
+
+  #submitStep(deviceIndex: number, { words }: ScheduledStep): void {
+    const { started } = this.#scheduler.effects;
+    if (started.length > 0) {
+      this.#options.send({ kind: 'started', keys: started.map(({ key }) => key) });
+      started.length = 0;
+    }
+    this.#watch.submitted(deviceIndex);
+    this.#fleet.worker(deviceIndex).post({ kind: 'step', words });
+  }
+
+  #takeEffects(effects: Effects): void {
+    for (const { error, sequences } of effects.ended) {
+      if (error !== null) continue;
+      for (const { deviceIndex, finishReason } of sequences) {
+        const ranToItsEnd = finishReason === 'stop' || finishReason === 'length';
+        if (ranToItsEnd && deviceIndex !== -1) this.#fleet.noteFinished(deviceIndex);
+      }
+    }
+    this.#output.take(effects);
+  }
+
+  #takeHang(deviceIndex: number): void {
+    const message = `a step has not ended for ${this.#options.stepTimeoutMs} ms`;
+    const error = { code: 'ERR_DEVICE_LOST', message } as const;
+    this.#loseProcess(deviceIndex, this.#keysOn(deviceIndex), error);
+  }
+
+  /** A worker is gone. Its requests go on elsewhere, or on the worker that comes in its place. */
+  #takeLoss(deviceIndex: number, error: ErrorRecord): void {
+    const keys = this.#keysOn(deviceIndex);
+    // A device that is lost can't be cured inside a process.
+    if (error.code === 'ERR_DEVICE_LOST') {
+      this.#loseProcess(deviceIndex, keys, error);
+      return;
+    }
+    this.#watch.forget(deviceIndex);
+    const { ended } = this.#scheduler.dropDevice(deviceIndex, {
+      code: 'ERR_DEVICE_LOST',
+      message: this.#describe('lost', deviceIndex, error),
+    });
+    const isRequestsDoing = ended.some((request) => request.error?.code === 'ERR_POISONED');
+    const verdict = this.#fleet.lose(deviceIndex, isRequestsDoing);
+    if (verdict === 'last') {
+      this.#loseProcess(deviceIndex, keys, error);
+      return;
+    }
+    this.#announce('lost', deviceIndex, error);
+    if (verdict === 'left-out') this.#announce('left-out', deviceIndex, error);
+    else this.#restart(deviceIndex);
+    if (isRequestsDoing) {
+      for (const forgiven of this.#fleet.forgive()) this.#restart(forgiven);
+    }
+    this.#loop.pump();
+  }
+
+  #restart(deviceIndex: number): void {
+    this.#options
+      .restartDevice(this.#nameOf(deviceIndex))
+      .then(({ worker, limits }) => {
+        if (this.#isClosing) return;
+        this.#scheduler.restoreDevice(deviceIndex, limits);
+        this.#fleet.restore(deviceIndex, worker);
+        this.#loop.pump();
+      })
+      .catch((error) => this.#takeFailedRestart(deviceIndex, PermafrostError.toRecord(error)));
+  }
+
+  #takeFailedRestart(deviceIndex: number, error: ErrorRecord): void {
+    if (this.#isClosing) return;
+    // A start that hangs, or that the device refuses, blocks the device for this process.
+    const isIncurable = error.code === 'ERR_DEVICE_LOST' || error.code === 'ERR_STARTUP_TIMEOUT';
+    if (isIncurable || this.#fleet.leaveOut(deviceIndex) === 'last') {
+      this.#loseProcess(deviceIndex, [], error);
+    } else {
+      this.#announce('left-out', deviceIndex, error);
+    }
+  }
+
+  #loseProcess(deviceIndex: number, keys: readonly number[], error: ErrorRecord): void {
+    this.#watch.close();
+    this.#announce('lost', deviceIndex, error);
+    const hasFinished = this.#fleet.hasFinished(deviceIndex);
+    this.#options.onLost(
+      { device: this.#nameOf(deviceIndex), hasFinished, keys },
+      new PermafrostError('ERR_DEVICE_LOST', this.#describe('lost', deviceIndex, error)),
+    );
+  }
+
+  /** Tells the host what became of a device. */
+  #announce(kind: 'lost' | 'left-out', deviceIndex: number, error: ErrorRecord): void {
+    const { send } = this.#options;
+    const message = this.#describe(kind, deviceIndex, error);
+    send({ kind: 'device', event: { kind, device: this.#nameOf(deviceIndex), message } });
+    if (kind === 'left-out') send({ kind: 'warning', message });
+  }
+
+  #describe(kind: 'lost' | 'left-out', deviceIndex: number, error: ErrorRecord): string {
+    const what = kind === 'lost' ? 'is lost' : 'is left out, starting it again did not help';
+    return `${this.#nameOf(deviceIndex)} ${what}: ${error.message} (${error.code})`;
+  }
+
+  #nameOf(deviceIndex: number): string {
+    return this.#fleet.deviceNames[deviceIndex] ?? '';
+  }
+
+  /** The requests that a device computes something for. */
+  #keysOn(deviceIndex: number): number[] {
+    const sequences = this.#scheduler.lanes[deviceIndex]?.inFlight() ?? [];
+    return [...new Set(Array.from(sequences, ({ request }) => request.key))];
   }
 
   #noteClosed(worker: DeviceWorker): void {

@@ -1,6 +1,7 @@
 /** The admission record: what the device needs to know to draw a sequence's tokens. */
 
 import { ADMIT_WORDS, Admit } from '../protocol/step-block.js';
+import type { SeenTokens } from './seen-tokens.js';
 import type { Sequence } from './sequence.js';
 import type { WordBuffer } from './word-buffer.js';
 
@@ -29,8 +30,8 @@ export function choiceSeed(seed: number, choice: number): bigint {
   return mixed ^ (mixed >> 31n);
 }
 
-/** Appends a sequence's admission record, its stop ids and its biases. */
-export function writeAdmission(out: WordBuffer, sequence: Sequence): void {
+/** Appends a sequence's admission record, its stop ids, its biases and what it has seen. */
+export function writeAdmission(out: WordBuffer, sequence: Sequence, seen: SeenTokens): void {
   const { params, promptIds } = sequence.request;
   const seed = choiceSeed(params.seed, sequence.choice);
   record[Admit.slot] = sequence.slot;
@@ -49,11 +50,12 @@ export function writeAdmission(out: WordBuffer, sequence: Sequence): void {
   record[Admit.numLogprobs] = params.numLogprobs;
   record[Admit.numStopIds] = params.stopTokenIds.length;
   record[Admit.numBias] = params.logitBias.length;
-  record[Admit.numSeen] = 0;
+  record[Admit.numSeen] = seen.size;
   out.append(record);
   for (const id of params.stopTokenIds) out.push(id);
   for (const [id, bias] of params.logitBias) {
     out.push(id);
     out.push(bitsOf(bias));
   }
+  seen.write(out);
 }

@@ -8,22 +8,25 @@
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { DeviceLimits } from '../protocol/messages.js';
 import type { FinishReason } from '../protocol/requests.js';
-import { DeviceLane } from './device-lane.js';
+import { MAX_STEPS_IN_FLIGHT } from '../protocol/step-block.js';
+import { DeviceLane, type LaneHistory, type LaneOptions } from './device-lane.js';
+import { Dispatcher } from './dispatcher.js';
 import { Effects } from './effects.js';
 import { IndexedHeap } from './indexed-heap.js';
-import { takesNext } from './placement.js';
-import { RequestQueue } from './request-queue.js';
 import { checkTokenId, type ResolvedRequest } from './resolved-request.js';
+import { SeenTokens } from './seen-tokens.js';
 import { ScheduledRequest, type Sequence } from './sequence.js';
 import type { ScheduledStep } from './step-in-flight.js';
-import { planStep } from './step-planner.js';
+import { planStep, sendWaitingChoices } from './step-planner.js';
 import { StepResult } from './step-result.js';
 
 export interface SchedulerOptions {
   /** At least one; `deviceIndex` counts them. */
   readonly devices: readonly DeviceLimits[];
-  /** Steps per device that may be submitted before the oldest one's result is in. Default 1. */
+  /** Steps per device that may be submitted before the oldest one's result is in. Default 2. */
   readonly maxStepsInFlight?: number;
+  /** Whether equal prefixes are computed once. Default true. */
+  readonly prefixCaching?: boolean;
 }
 
 /** Counters since the start. */
@@ -32,6 +35,8 @@ export interface SchedulerTotals {
   failedRequests: number;
   /** Prompts that got as far as their first token. */
   promptTokens: number;
+  /** Those of them that were found computed. */
+  cachedTokens: number;
   /** Generated tokens, those behind a stop string not counted. */
   completionTokens: number;
 }
@@ -44,24 +49,44 @@ export class Scheduler {
     finishedRequests: 0,
     failedRequests: 0,
     promptTokens: 0,
+    cachedTokens: 0,
     completionTokens: 0,
   };
-  readonly lanes: readonly DeviceLane[];
+  readonly #lanes: DeviceLane[];
+  readonly #laneOptions: LaneOptions;
   readonly #maxLength: number;
   readonly #vocabSize: number;
   readonly #requests = new Map<number, ScheduledRequest>();
-  readonly #queue = new RequestQueue();
+  readonly #dispatcher: Dispatcher;
   readonly #deadlines = new IndexedHeap<ScheduledRequest>(
     (a, b) => a.deadlineAtMs < b.deadlineAtMs,
   );
   readonly #result = new StepResult();
   #nextArrival = 0;
 
-  constructor({ devices, maxStepsInFlight = 1 }: SchedulerOptions) {
-    this.lanes = devices.map((limits, index) => new DeviceLane(index, limits, maxStepsInFlight));
+  constructor({
+    devices,
+    maxStepsInFlight = MAX_STEPS_IN_FLIGHT,
+    prefixCaching = true,
+  }: SchedulerOptions) {
+    this.#vocabSize = Math.min(...devices.map((limits) => limits.vocabSize));
+    this.#laneOptions = {
+      maxStepsInFlight,
+      prefixCaching,
+      seen: new SeenTokens(this.#vocabSize),
+    };
+    this.#lanes = devices.map((limits, index) => new DeviceLane(index, limits, this.#laneOptions));
+    this.#dispatcher = new Dispatcher(this.#lanes);
     // The smallest device decides for all, so that a request's end doesn't depend on where it runs.
     this.#maxLength = Math.min(...this.lanes.map((lane) => lane.maxLength));
-    this.#vocabSize = Math.min(...devices.map((limits) => limits.vocabSize));
+    if (new Set(devices.map(({ blockSize }) => blockSize)).size > 1) {
+      throw new PermafrostError('ERR_INTERNAL', 'devices have different block sizes');
+    }
+  }
+
+  /** By device index. A device that comes back has a new one. */
+  get lanes(): readonly DeviceLane[] {
+    return this.#lanes;
   }
 
   /** Requests that have not ended. */
@@ -103,13 +128,16 @@ export class Scheduler {
       );
     }
     for (const id of promptIds) checkTokenId('the prompt', id, this.#vocabSize);
+    for (const { tokenIds } of request.resume?.choices ?? []) {
+      for (const id of tokenIds) checkTokenId('resume', id, this.#vocabSize);
+    }
     const maxLength = Math.min(this.#maxLength, promptIds.length + params.maxTokens);
     const scheduled = new ScheduledRequest(request, maxLength, this.#nextArrival);
     this.#nextArrival += scheduled.sequences.length;
     this.#requests.set(key, scheduled);
     if (scheduled.deadlineAtMs !== Number.POSITIVE_INFINITY) this.#deadlines.push(scheduled);
-    for (const sequence of scheduled.sequences) this.#queue.push(sequence);
-    if (maxLength === promptIds.length) this.#endAll(scheduled, 'length');
+    this.#resume(scheduled, request);
+    if (scheduled.numOpen > 0) this.#enqueue(scheduled);
     return scheduled;
   }
 
@@ -128,8 +156,7 @@ export class Scheduler {
   finish(key: number, choice: number, reason: FinishReason, keepTokens: number): boolean {
     const sequence = this.#requests.get(key)?.sequences[choice];
     if (sequence === undefined || sequence.state === 'finished') return false;
-    this.totals.completionTokens -= sequence.keep(keepTokens);
-    this.#end(sequence, reason);
+    this.#end(sequence, reason, keepTokens);
     return true;
   }
 
@@ -147,9 +174,8 @@ export class Scheduler {
     this.expire(nowMs);
     const lane = this.#lane(deviceIndex);
     if (!lane.canTakeStep) return null;
-    return planStep(lane, this.#queue, (sequence) =>
-      takesNext(lane, this.lanes, this.#queue.size, sequence),
-    );
+    this.#dispatcher.dispatch(lane);
+    return planStep(lane, this.#dispatcher, this.effects);
   }
 
   /**
@@ -173,6 +199,7 @@ export class Scheduler {
       if (sequence !== null) this.#accept(sequence, result, row, nowMs);
     }
     lane.counters.count(step, result);
+    lane.times.learn(step.numDecode, step.numPrefillTokens, result.deviceMicros);
     lane.recycleStep(step);
     this.expire(nowMs);
     return this.effects;
@@ -180,7 +207,8 @@ export class Scheduler {
 
   /**
    * Fails the requests that a failed step was to serve; the device goes on. What the step said of
-   * slots and blocks holds.
+   * slots and blocks holds, but what it computed is worth nothing: it is cached no longer, and
+   * sequences that came with KV from the cache since wait again.
    * @throws ERR_PROTOCOL when another step is due.
    */
   fail(deviceIndex: number, stepId: number, error: ErrorRecord): Effects {
@@ -188,26 +216,65 @@ export class Scheduler {
     if (!lane.isAlive) return this.effects;
     const step = lane.oldestStep(stepId);
     step.forEachPresent((sequence) => this.#fail(sequence.request, error));
+    for (const sequence of lane.present()) {
+      if (sequence.borrowedIn > step.number) this.#sendBack(sequence);
+    }
+    lane.blocks.distrust(step.number);
     lane.recycleStep(step);
     return this.effects;
   }
 
   /**
-   * Leaves a lost device out. Its sequences wait for another one, with all tokens they have; when
-   * it was the last one, every request fails.
+   * Leaves a lost device out. Its sequences wait for another one, or for its return, with all tokens
+   * they have. A request that had a step under way is one loss richer; one that was alone on the
+   * device for its losses fails.
    */
   dropDevice(deviceIndex: number, error: ErrorRecord): Effects {
     const lane = this.#lane(deviceIndex);
     if (!lane.isAlive) return this.effects;
+    const { guest } = lane;
     lane.isAlive = false;
-    for (const sequence of lane.present()) {
-      if (sequence.state !== 'draining') lane.release(sequence);
-      sequence.returnToQueue();
-      this.#queue.push(sequence);
+    lane.guest = null;
+    const suspects = new Set(Array.from(lane.inFlight(), ({ request }) => request));
+    for (const request of suspects) {
+      request.losses++;
+      const wasAlone = guest === request && lane.hasGuestArrived;
+      if (wasAlone) this.#fail(request, poisoned(request, error));
+      // All of it waits anew: if it is to be alone from now on, then with all of its choices.
+      else for (const sequence of request.sequences) this.#sendBack(sequence);
     }
-    if (this.lanes.some(({ isAlive }) => isAlive)) return this.effects;
-    for (const request of [...this.#requests.values()]) this.#fail(request, error);
+    for (const sequence of lane.present()) this.#sendBack(sequence);
+    for (const queue of [lane.inbox, lane.guests]) {
+      for (let next = queue.peek(); next !== undefined; next = queue.peek()) this.#sendBack(next);
+    }
+    this.#dispatcher.lanesChanged();
     return this.effects;
+  }
+
+  /**
+   * Takes a lost device back, which starts with nothing of what it had.
+   * @throws ERR_DEVICE_LOST when it came back with less room than requests may rely on.
+   */
+  restoreDevice(deviceIndex: number, limits: DeviceLimits): void {
+    const lost = this.#lane(deviceIndex);
+    if (lost.isAlive) {
+      throw new PermafrostError('ERR_INTERNAL', `device ${deviceIndex} was not lost`);
+    }
+    const history: LaneHistory = { counters: lost.counters, nextStep: lost.nextStep };
+    const lane = new DeviceLane(deviceIndex, limits, this.#laneOptions, history);
+    if (
+      lane.maxLength < this.#maxLength ||
+      limits.vocabSize < this.#vocabSize ||
+      limits.blockSize !== lost.limits.blockSize
+    ) {
+      throw new PermafrostError(
+        'ERR_DEVICE_LOST',
+        `device ${deviceIndex} came back for sequences of ${lane.maxLength} tokens in blocks of ` +
+          `${limits.blockSize}, not ${this.#maxLength} in blocks of ${lost.limits.blockSize}`,
+      );
+    }
+    this.#lanes[deviceIndex] = lane;
+    this.#dispatcher.lanesChanged();
   }
 
   #lane(deviceIndex: number): DeviceLane {
@@ -218,40 +285,89 @@ export class Scheduler {
     return lane;
   }
 
+  /** Counts what a request brought along, and ends what has ended already. */
+  #resume(scheduled: ScheduledRequest, { resume }: ResolvedRequest): void {
+    for (const sequence of scheduled.sequences) {
+      this.totals.completionTokens += sequence.numResumed;
+      const reason = resume?.choices[sequence.choice]?.finishReason ?? null;
+      if (reason !== null) this.#end(sequence, reason);
+      else if (sequence.numKnown >= scheduled.maxLength) this.#end(sequence, 'length');
+    }
+  }
+
+  /** The first open choice computes the prompt; the others wait for that if they can share it. */
+  #enqueue(request: ScheduledRequest): void {
+    const first = request.sequences.find(({ state }) => state === 'waiting');
+    if (first === undefined) return;
+    this.#dispatcher.push(first);
+    request.hasWaitingChoices = true;
+    const canShare = this.#laneOptions.prefixCaching && request.promptIds.length > 1;
+    if (!canShare) sendWaitingChoices(first, this.#dispatcher);
+  }
+
   /** Gives a sequence the token that was drawn for it. */
   #accept(sequence: Sequence, result: StepResult, row: number, nowMs: number): void {
-    const { request, generated } = sequence;
-    const { params } = request;
     const token = result.token(row);
-    if (params.numLogprobs >= 0) {
-      result.copyLogprobs(row, params.numLogprobs, sequence.logprobWords);
+    if (token < 0) {
+      const message = 'no token could be drawn: all are excluded, or the logits are no numbers';
+      this.#fail(sequence.request, { code: 'ERR_DEVICE', message });
+      return;
     }
-    generated.push(token);
+    const { numLogprobs } = sequence;
+    if (numLogprobs >= 0) result.copyLogprobs(row, numLogprobs, sequence.logprobWords);
+    // Only the first tokens of its choices can be the request's first one.
+    if (sequence.numKnown === sequence.promptLength + sequence.numResumed) {
+      this.#countPrompt(sequence.request, nowMs);
+    }
+    sequence.addToken(token);
     this.totals.completionTokens++;
-    if (request.firstTokenAtMs === null) {
-      request.firstTokenAtMs = nowMs;
-      this.totals.promptTokens += request.promptIds.length;
-    }
     this.effects.advanced.push(sequence);
-    if (result.isStopped(row)) {
-      this.#end(sequence, 'stop');
-    } else if (sequence.numKnown >= request.maxLength) {
-      this.#end(sequence, 'length');
-    }
+    if (result.isStopped(row)) this.#end(sequence, 'stop');
+    else if (sequence.numKnown >= sequence.maxLength) this.#end(sequence, 'length');
+  }
+
+  #countPrompt(request: ScheduledRequest, nowMs: number): void {
+    if (request.firstTokenAtMs !== null) return;
+    request.firstTokenAtMs = nowMs;
+    this.totals.promptTokens += request.promptIds.length;
+    this.totals.cachedTokens += request.numCachedTokens;
+  }
+
+  /** Lets an open sequence wait anew, wherever it is; one that waits for its prompt goes on so. */
+  #sendBack(sequence: Sequence): void {
+    const { state, queue } = sequence;
+    if (state === 'finished' || (state === 'waiting' && queue === null)) return;
+    this.#takeAway(sequence);
+    sequence.returnToQueue();
+    this.#dispatcher.push(sequence);
+  }
+
+  /** Takes an open sequence from its queue or its device. */
+  #takeAway(sequence: Sequence): void {
+    const { state } = sequence;
+    if (state === 'waiting') sequence.queue?.remove(sequence);
+    else if (state !== 'draining') this.#lane(sequence.deviceIndex).release(sequence);
   }
 
   #endAll(request: ScheduledRequest, reason: FinishReason): void {
+    request.hasWaitingChoices = false;
     for (const sequence of request.sequences) this.#end(sequence, reason);
   }
 
-  #end(sequence: Sequence, reason: FinishReason): void {
+  #end(sequence: Sequence, reason: FinishReason, keepTokens = Number.POSITIVE_INFINITY): void {
     if (sequence.state === 'finished') return;
     this.#detach(sequence);
+    this.totals.completionTokens -= sequence.keep(keepTokens);
     sequence.finishReason = reason;
     this.effects.finished.push(sequence);
-    if (sequence.request.numOpen > 0) return;
-    this.totals.finishedRequests++;
-    this.#close(sequence.request);
+    const { request } = sequence;
+    if (request.numOpen === 0) {
+      this.totals.finishedRequests++;
+      this.#close(request);
+    } else if (request.hasWaitingChoices && request.sequences.every(isIdle)) {
+      // It was the one whose prompt the others wait for.
+      this.#enqueue(request);
+    }
   }
 
   #fail(request: ScheduledRequest, error: ErrorRecord): void {
@@ -261,12 +377,10 @@ export class Scheduler {
     this.#close(request);
   }
 
-  /** Takes an open sequence from wherever it is. */
+  /** Takes a sequence from wherever it is, for good. */
   #detach(sequence: Sequence): void {
-    const { state } = sequence;
-    if (state === 'finished') return;
-    if (state === 'waiting') this.#queue.remove(sequence);
-    else if (state !== 'draining') this.#lane(sequence.deviceIndex).release(sequence);
+    if (sequence.state === 'finished') return;
+    this.#takeAway(sequence);
     sequence.state = 'finished';
     sequence.stint++;
     sequence.request.numOpen--;
@@ -276,5 +390,18 @@ export class Scheduler {
     this.#requests.delete(request.key);
     if (request.heapIndex !== -1) this.#deadlines.remove(request);
     this.effects.ended.push(request);
+    for (const lane of this.#lanes) if (lane.guest === request) lane.guest = null;
   }
+}
+
+/** Whether nothing would ever happen to the sequence by itself. */
+function isIdle({ state, queue }: Sequence): boolean {
+  return state === 'finished' || (state === 'waiting' && queue === null);
+}
+
+function poisoned({ key }: ScheduledRequest, { message }: ErrorRecord): ErrorRecord {
+  return {
+    code: 'ERR_POISONED',
+    message: `request ${key} lost its device once more when it ran there alone: ${message}`,
+  };
 }

@@ -1,5 +1,6 @@
 import { STEP_HEADER_WORDS, StepHeader } from '../protocol/step-block.js';
 import { writeAdmission } from './sampling-record.js';
+import type { SeenTokens } from './seen-tokens.js';
 import type { Sequence } from './sequence.js';
 import { WordBuffer } from './word-buffer.js';
 
@@ -24,9 +25,9 @@ export class StepBlockWriter {
     this.#released.push(slot);
   }
 
-  /** The sequence's slot is its own from this step on. */
-  admit(sequence: Sequence): void {
-    writeAdmission(this.#admitted, sequence);
+  /** The sequence's slot is its own from this step on; `seen` tells of the tokens it won't compute. */
+  admit(sequence: Sequence, seen: SeenTokens): void {
+    writeAdmission(this.#admitted, sequence, seen);
     this.#numAdmitted++;
   }
 
@@ -35,7 +36,7 @@ export class StepBlockWriter {
     this.#appends.push(sequence.slot);
     this.#appends.push(firstColumn);
     this.#appends.push(sequence.blocks.length - firstColumn);
-    this.#appends.append(sequence.blocks.view(firstColumn));
+    this.#appends.appendFrom(sequence.blocks, firstColumn);
     this.#numAppends++;
   }
 
@@ -66,6 +67,11 @@ export class StepBlockWriter {
   /** The slot sits out this step's decode. */
   hold(slot: number): void {
     this.#held.push(slot);
+  }
+
+  /** The step that slots were to sit out is not submitted. */
+  clearHeld(): void {
+    this.#held.truncate(0);
   }
 
   /** The step's words, valid until the next call; the writer starts over. */

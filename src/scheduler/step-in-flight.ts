@@ -14,6 +14,8 @@ export interface ScheduledStep {
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
 export class StepInFlight implements ScheduledStep {
   stepId = 0;
+  /** Its place among all steps of its device: see DeviceLane.nextStep. */
+  number = 0;
   words: Int32Array = new Int32Array(0);
   numDecode = 0;
   numPrefillTokens = 0;
@@ -24,6 +26,8 @@ export class StepInFlight implements ScheduledStep {
    * step, but not to this one: a block's new owner could write while its old one still reads.
    */
   readonly retiring: Sequence[] = [];
+  /** Sequences that have prompt tokens computed. */
+  readonly prefilled: Sequence[] = [];
   // The first #numParticipants entries count. Older ones stay until they are overwritten, since
   // shrinking these arrays would allocate them anew in every step.
   readonly #participants: Sequence[] = [];
@@ -38,11 +42,14 @@ export class StepInFlight implements ScheduledStep {
   }
 
   /** Forgets the last use. */
-  reset(): void {
+  reset(number: number): void {
+    this.number = number;
+    this.stepId = (number + 1) & 0x7fffffff;
     this.numDecode = 0;
     this.numPrefillTokens = 0;
     this.numRows = 0;
     this.retiring.length = 0;
+    this.prefilled.length = 0;
     this.#numParticipants = 0;
     this.#rowOwners.fill(-1);
   }
@@ -51,17 +58,18 @@ export class StepInFlight implements ScheduledStep {
     return this.#numParticipants === 0;
   }
 
-  /** Adds a sequence that gets no row. */
-  addPrefill(sequence: Sequence): void {
-    this.#participants[this.#numParticipants] = sequence;
-    this.#stints[this.#numParticipants] = sequence.stint;
-    this.#numParticipants++;
+  /** Adds a sequence of which the step computes prompt tokens, `count` more of them. */
+  addPrefill(sequence: Sequence, count: number): void {
+    this.prefilled.push(sequence);
+    this.numPrefillTokens += count;
+    if (sequence.state === 'running') this.addDraw(sequence);
+    else this.#addParticipant(sequence);
   }
 
   /** Adds a sequence for which the step draws a token, after what it computes has been counted. */
   addDraw(sequence: Sequence): void {
     this.#rowOwners[sequence.slot] = this.#numParticipants;
-    this.addPrefill(sequence);
+    this.#addParticipant(sequence);
     this.numRows++;
     if (sequence.isAtLimit) this.retiring.push(sequence);
   }
@@ -88,6 +96,12 @@ export class StepInFlight implements ScheduledStep {
       const sequence = this.#present(index);
       if (sequence !== null) visit(sequence);
     }
+  }
+
+  #addParticipant(sequence: Sequence): void {
+    this.#participants[this.#numParticipants] = sequence;
+    this.#stints[this.#numParticipants] = sequence.stint;
+    this.#numParticipants++;
   }
 
   #present(index: number): Sequence | null {

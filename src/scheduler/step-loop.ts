@@ -1,18 +1,20 @@
 /** Keeps the devices busy: whatever happens, everyone who can take a step gets one. */
 
 import type { ErrorRecord } from '../protocol/errors.js';
-import type { DeviceWorker } from './device-worker.js';
-import type { RequestOutput } from './request-output.js';
+import type { Effects } from './effects.js';
 import type { Scheduler } from './scheduler.js';
+import type { ScheduledStep } from './step-in-flight.js';
 
 /** Node's timers hold no longer delay. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface StepLoopOptions {
   readonly scheduler: Scheduler;
-  /** By device index. */
-  readonly workers: readonly Pick<DeviceWorker, 'post'>[];
-  readonly output: Pick<RequestOutput, 'take'>;
+  readonly numDevices: number;
+  /** Gives a device its step, whose words are valid only now. */
+  readonly submit: (deviceIndex: number, step: ScheduledStep) => void;
+  /** Hears what has happened in the scheduler. */
+  readonly onEffects: (effects: Effects) => void;
   /** The clock of the deadlines. */
   readonly now: () => number;
 }
@@ -30,14 +32,14 @@ export class StepLoop {
   /** To be called after everything that may have changed what the scheduler would do. */
   pump(): void {
     if (this.#isClosed) return;
-    const { scheduler, workers, now } = this.#options;
+    const { scheduler, numDevices, submit, now } = this.#options;
     this.#passEffects();
     const nowMs = now();
-    for (const [deviceIndex, worker] of workers.entries()) {
+    for (let deviceIndex = 0; deviceIndex < numDevices; deviceIndex++) {
       for (;;) {
         const step = scheduler.schedule(deviceIndex, nowMs);
         if (step === null) break;
-        worker.post({ kind: 'step', words: step.words });
+        submit(deviceIndex, step);
       }
     }
     // Scheduling ends requests whose deadline has come.
@@ -66,8 +68,8 @@ export class StepLoop {
   }
 
   #passEffects(): void {
-    const { scheduler, output } = this.#options;
-    output.take(scheduler.effects);
+    const { scheduler, onEffects } = this.#options;
+    onEffects(scheduler.effects);
     scheduler.effects.clear();
   }
 

@@ -2,32 +2,35 @@
 
 import { PermafrostError } from '../protocol/errors.js';
 import type { DeviceLane } from './device-lane.js';
-import type { RequestQueue } from './request-queue.js';
+import type { Dispatcher } from './dispatcher.js';
+import type { Effects } from './effects.js';
 import { precedes, type Sequence } from './sequence.js';
 import type { StepInFlight } from './step-in-flight.js';
 
-/** Prompts get at least 1 in this many of a step's tokens, however many sequences decode. */
-const LEAST_PREFILL_SHARE = 8;
-
 /**
  * The device's next step, or null when there is nothing to run. Decoding comes first, then prompts
- * in the order of importance, whether they have begun or still wait.
- * @param takesNext Whether the device takes the sequence that waits first.
+ * in the order of importance, whether they have begun or still wait in the inbox.
  */
 export function planStep(
   lane: DeviceLane,
-  queue: RequestQueue,
-  takesNext: (sequence: Sequence) => boolean,
+  dispatcher: Dispatcher,
+  effects: Effects,
 ): StepInFlight | null {
-  if (lane.numActive === 0 && queue.size === 0) return null;
+  if (lane.load === 0) return null;
   const step = lane.prepareStep();
-  planDecode(lane, queue, step);
-  planPrefills(lane, queue, step, takesNext);
+  planDecode(lane, dispatcher, step);
+  planPrefills(lane, dispatcher, step, effects);
   if (step.isEmpty) {
+    lane.writer.clearHeld();
     lane.recycleStep(step);
     return null;
   }
   lane.commitStep(step);
+  for (const sequence of step.prefilled) {
+    lane.cacheBlocks(sequence);
+    // From the next step on, the other choices find the prompt.
+    if (sequence.state === 'running') sendWaitingChoices(sequence, dispatcher);
+  }
   for (const sequence of step.retiring) {
     lane.release(sequence);
     sequence.state = 'draining';
@@ -36,17 +39,23 @@ export function planStep(
 }
 
 /**
- * Every running sequence decodes, if need be at the cost of the least important ones. Who has to
- * go can't come straight back in the same step: that takes the blocks it left and the reserve.
+ * Every running sequence decodes, if need be at the cost of the least important ones, unless it
+ * needs its last token first. Who has to go can't come straight back in the same step: that takes
+ * the blocks it left and those kept for others.
  */
-function planDecode(lane: DeviceLane, queue: RequestQueue, step: StepInFlight): void {
-  const { running } = lane;
+function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight): void {
+  const { running, blocks } = lane;
   for (let rank = 0; rank < running.length; rank++) {
     const sequence = running.at(rank);
+    if (lane.hasFullBlock(sequence)) lane.cacheBlocks(sequence);
+    if (sequence.needsLastToken && sequence.awaitsToken) {
+      lane.writer.hold(sequence.slot);
+      continue;
+    }
     if (lane.needsBlock(sequence)) {
       // Only sequences behind this one go, or it goes itself: those before it have been planned.
-      while (lane.blocks.numFree === 0 && sequence.state === 'running') {
-        preempt(lane, queue, leastImportant(lane));
+      while (blocks.numAvailable === 0 && sequence.state === 'running') {
+        preempt(lane, dispatcher, leastImportant(lane));
       }
       if (sequence.state !== 'running') break;
       lane.extend(sequence);
@@ -54,48 +63,58 @@ function planDecode(lane: DeviceLane, queue: RequestQueue, step: StepInFlight): 
     sequence.numComputed++;
     step.addDraw(sequence);
   }
-  step.numDecode = running.length;
+  step.numDecode = step.numRows;
 }
 
 function planPrefills(
   lane: DeviceLane,
-  queue: RequestQueue,
+  dispatcher: Dispatcher,
   step: StepInFlight,
-  takesNext: (sequence: Sequence) => boolean,
+  effects: Effects,
 ): void {
-  const { prefilling } = lane;
-  const { maxBatchedTokens } = lane.limits;
-  let budget = Math.max(
-    maxBatchedTokens - step.numDecode,
-    Math.ceil(maxBatchedTokens / LEAST_PREFILL_SHARE),
-  );
+  const { prefilling, inbox, admission } = lane;
+  const later: Sequence[] = [];
+  let budget = lane.prefillTokens(dispatcher.numQueued);
   let isOpen = true;
   let rank = 0;
+  admission.begin();
   while (budget > 0) {
     const begun = rank < prefilling.length ? prefilling.at(rank) : undefined;
-    const waiting = isOpen ? queue.peek() : undefined;
+    const waiting = isOpen ? inbox.peek() : undefined;
     if (waiting !== undefined && (begun === undefined || precedes(waiting, begun))) {
-      // The first in the queue is never passed over, or a long prompt would never find its blocks.
-      isOpen = takesNext(waiting);
-      if (isOpen) {
-        queue.remove(waiting);
-        lane.admit(waiting);
+      const verdict = admission.judge(waiting);
+      if (verdict === 'no-room') {
+        isOpen = false;
+        continue;
       }
+      inbox.remove(waiting);
+      if (verdict === 'later') later.push(waiting);
+      else admission.admit(waiting, effects);
       continue;
     }
-    if (begun === undefined) return;
+    if (begun === undefined) break;
     const count = Math.min(budget, begun.numKnown - begun.numComputed);
-    lane.writer.prefill(begun, count);
-    begun.numComputed += count;
-    step.numPrefillTokens += count;
+    lane.advance(begun, count);
+    admission.notePrefill(begun);
+    step.addPrefill(begun, count);
     budget -= count;
-    if (begun.numComputed < begun.numKnown) {
-      step.addPrefill(begun);
-      rank++;
-    } else {
-      lane.startDecoding(begun);
-      step.addDraw(begun);
-    }
+    if (begun.state === 'prefilling') rank++;
+  }
+  admission.end();
+  // Another device may be sooner to take what this one could not.
+  for (let left = inbox.peek(); left !== undefined; left = inbox.peek()) {
+    inbox.remove(left);
+    dispatcher.push(left);
+  }
+  for (const sequence of later) inbox.push(sequence);
+}
+
+/** Those that waited for their request's prompt to be computed wait for a device from here on. */
+export function sendWaitingChoices({ request }: Sequence, dispatcher: Dispatcher): void {
+  if (!request.hasWaitingChoices) return;
+  request.hasWaitingChoices = false;
+  for (const sequence of request.sequences) {
+    if (sequence.state === 'waiting' && sequence.queue === null) dispatcher.push(sequence);
   }
 }
 
@@ -109,10 +128,10 @@ function leastImportant(lane: DeviceLane): Sequence {
   return prefilling !== undefined && precedes(decoding, prefilling) ? prefilling : decoding;
 }
 
-/** Back to the queue; all that is known will be computed again. */
-function preempt(lane: DeviceLane, queue: RequestQueue, sequence: Sequence): void {
+/** Back to the queue; what it knows will be computed again, as far as it isn't cached by then. */
+function preempt(lane: DeviceLane, dispatcher: Dispatcher, sequence: Sequence): void {
   lane.release(sequence);
   sequence.returnToQueue();
-  queue.push(sequence);
+  dispatcher.push(sequence);
   lane.counters.preemptions++;
 }

@@ -3,6 +3,13 @@ import { PermafrostError } from '../protocol/errors.js';
 const EMPTY = new Int32Array(0);
 const FIRST_CAPACITY = 16;
 
+const SMALL = 256;
+
+/** The capacity after this one. */
+function growthOf(capacity: number): number {
+  return capacity < SMALL ? 4 * capacity : 2 * capacity;
+}
+
 /** A growable run of 32-bit words: token ids, block ids, parts of a step. Empty ones hold nothing. */
 export class WordBuffer {
   #words = EMPTY;
@@ -33,6 +40,11 @@ export class WordBuffer {
     this.#length = end;
   }
 
+  /** Appends another buffer's words from `start` on. */
+  appendFrom(source: WordBuffer, start: number): void {
+    for (let index = start; index < source.length; index++) this.push(source.get(index));
+  }
+
   /** Forgets what lies behind `length`; the memory stays for what comes next. */
   truncate(length: number): void {
     if (length < this.#length) this.#length = length;
@@ -50,8 +62,9 @@ export class WordBuffer {
   }
 
   #grow(needed: number): void {
-    const grown = new Int32Array(Math.max(FIRST_CAPACITY, needed, 2 * this.#words.length));
-    grown.set(this.#words.subarray(0, this.#length));
+    // Allocating costs more than the words do, so small buffers grow by more.
+    const grown = new Int32Array(Math.max(FIRST_CAPACITY, needed, growthOf(this.#words.length)));
+    grown.set(this.#words);
     this.#words = grown;
   }
 }

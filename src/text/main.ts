@@ -10,4 +10,6 @@ import { createTextTasks } from './text-tasks.js';
 
 const { model } = workerData as TextPoolData;
 
-export const { describe, prepare, detokenize, decode } = createTextTasks(loadTextLayer(model));
+export const { describe, prepare, detokenize, decode, nameTokens } = createTextTasks(
+  loadTextLayer(model),
+);

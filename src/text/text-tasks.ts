@@ -6,6 +6,7 @@ import type {
   DetokenizedRow,
   DetokenizeRow,
   DetokenizerState,
+  NamedRow,
   PreparedRow,
   TextPrompt,
   TextReport,
@@ -40,6 +41,7 @@ export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
     prepare: ({ prompts }) => perRow(prompts, prepareRow),
     detokenize: ({ rows }) => perRow(rows, detokenizeRow),
     decode: ({ rows }) => perRow(rows, decodeRow),
+    nameTokens: ({ rows }) => perRow(rows, nameRow),
   };
 }
 
@@ -90,6 +92,16 @@ function withoutText({ state, tokenIds }: DetokenizeRow): DetokenizerState {
 
 function decodeRow({ tokenizer }: TextLayer, tokenIds: TokenIds): DecodedRow {
   return { text: tokenizer === null ? '' : tokenizer.decode(tokenIds) };
+}
+
+function nameRow({ tokenizer }: TextLayer, tokenIds: TokenIds): NamedRow {
+  if (tokenizer !== null) return tokenizer.nameTokens(tokenIds);
+  const { length } = tokenIds;
+  return {
+    bytes: new Uint8Array(0),
+    ends: new Int32Array(length),
+    isSpecial: new Uint8Array(length),
+  };
 }
 
 function requireTokenizer({ tokenizer }: TextLayer): Tokenizer {

@@ -3,7 +3,7 @@
 import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
 import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
-import type { TokenIds } from '../protocol/text-jobs.js';
+import type { TokenIds, TokenNames } from '../protocol/text-jobs.js';
 import { damaged, messageOf, readJsonFile } from './checkpoint-files.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
 import type { SpecialTokens, TokenizerConfig } from './special-tokens.js';
@@ -105,9 +105,28 @@ export class Tokenizer {
     tokenIds: TokenIds,
     { skipSpecialTokens = true }: { readonly skipSpecialTokens?: boolean } = {},
   ): string {
-    if (!skipSpecialTokens) this.#allBytes ??= this.#makeTable(new Set());
-    const table = skipSpecialTokens ? this.textBytes : (this.#allBytes ?? this.textBytes);
+    const table = skipSpecialTokens ? this.textBytes : this.#withSpecialTokens();
     return detokenize(table, startState(table), { tokenIds, isLast: true }).text;
+  }
+
+  /** The bytes of each id alone, special tokens by their names. */
+  nameTokens(tokenIds: TokenIds): TokenNames {
+    const table = this.#withSpecialTokens();
+    const ends = new Int32Array(tokenIds.length);
+    const isSpecial = new Uint8Array(tokenIds.length);
+    let end = 0;
+    for (const [index, id] of tokenIds.entries()) {
+      const { length } = table.get(id);
+      end += length;
+      ends[index] = end;
+      isSpecial[index] = length > 0 && this.textBytes.get(id).length === 0 ? 1 : 0;
+    }
+    return { bytes: table.join([], tokenIds), ends, isSpecial };
+  }
+
+  #withSpecialTokens(): TokenBytes {
+    this.#allBytes ??= this.#makeTable(new Set());
+    return this.#allBytes;
   }
 
   #makeTable(leftOut: ReadonlySet<string>): TokenBytes {

@@ -48,12 +48,12 @@ describe('a request gets the same tokens', () => {
     expect(await tokensOf({ devices: ['cpu'], enforceEager: true }, 32)).toEqual(alone);
     expect(await tokensOf({ devices: ['cpu:0', 'cpu:1'] }, 40)).toEqual(alone);
 
-    // Room for about three of the sequences that run: the others are preempted and recomputed.
+    // Room for one or two of the sequences that run: the others are preempted and recomputed.
     const blockBytes = 2 * 3 * 2 * 16 * 32 * 4;
     await using engine = await Engine.start({
       model: MODEL,
       devices: ['cpu'],
-      kvCacheBytes: 24 * blockBytes,
+      kvCacheBytes: 10 * blockBytes,
     });
     for await (const row of engine.batch(requests, { maxInflight: 40 })) {
       if ('error' in row) throw row.error;
@@ -61,7 +61,7 @@ describe('a request gets the same tokens', () => {
     }
     const [device] = (await engine.metrics()).devices;
     expect(device?.preemptions).toBeGreaterThan(0);
-    expect(device?.freeBlocks).toBe(24);
+    expect((device?.freeBlocks ?? 0) + (device?.cachedBlocks ?? 0)).toBe(10);
   });
 
   test('for the same seed, and others for other seeds; n choices differ among each other', async () => {

@@ -17,10 +17,13 @@ const MAX_AUTO_DEVICES = 64;
 export class ThreadDevicePool implements DevicePool {
   readonly #pool: Piscina;
 
-  /** @param numDevices How many workers there will be; null = not known yet. */
-  constructor(numDevices: number | null) {
+  /**
+   * @param numDevices How many workers there will be; null = not known yet.
+   * @param entry What the threads run.
+   */
+  constructor(numDevices: number | null, entry = ENTRY) {
     this.#pool = createPool({
-      entry: ENTRY,
+      entry,
       task: 'default',
       minThreads: numDevices ?? 1,
       maxThreads: numDevices ?? MAX_AUTO_DEVICES,
@@ -93,7 +96,6 @@ class ThreadWorker implements DeviceWorker {
   end(reason: string): WorkerMessage | null {
     if (this.#hasEnded) return null;
     this.#hasEnded = true;
-    const message = `the worker of ${this.device} ended unexpectedly: ${reason}`;
-    return { kind: 'failed', error: { code: 'ERR_DEVICE_LOST', message } };
+    return { kind: 'exited', reason: `its worker ended unexpectedly: ${reason}` };
   }
 }

@@ -6,10 +6,13 @@ import type {
   DecodeJob,
   DetokenizedRow,
   DetokenizeJob,
+  NamedRow,
+  NameTokensJob,
   PreparedRow,
   PrepareJob,
   TextPoolData,
   TextReport,
+  TextTasks,
 } from '../../protocol/text-jobs.js';
 import type { TextPool } from '../text-pool.js';
 import { createPool } from './pool-threads.js';
@@ -21,13 +24,17 @@ const MAX_THREADS = 2;
 /** The pool on real threads. */
 export class ThreadTextPool implements TextPool {
   readonly #pool: Piscina;
+  #isDestroyed = false;
 
-  /** @param numCores Cores this process may use. */
-  constructor(model: string, numCores: number) {
+  /**
+   * @param numCores Cores this process may use.
+   * @param entry What the threads run.
+   */
+  constructor(model: string, numCores: number, entry = ENTRY) {
     const numThreads = Math.max(1, Math.min(MAX_THREADS, Math.floor(numCores / CORES_PER_THREAD)));
     const workerData: TextPoolData = { model };
     this.#pool = createPool({
-      entry: ENTRY,
+      entry,
       task: 'describe',
       minThreads: numThreads,
       maxThreads: numThreads,
@@ -36,22 +43,37 @@ export class ThreadTextPool implements TextPool {
   }
 
   describe(): Promise<TextReport> {
-    return this.#pool.run(undefined, { name: 'describe' });
+    return this.#run(undefined, 'describe');
   }
 
   prepare(job: PrepareJob): Promise<readonly PreparedRow[]> {
-    return this.#pool.run(job, { name: 'prepare' });
+    return this.#run(job, 'prepare');
   }
 
   detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]> {
-    return this.#pool.run(job, { name: 'detokenize' });
+    return this.#run(job, 'detokenize');
   }
 
   decode(job: DecodeJob): Promise<readonly DecodedRow[]> {
-    return this.#pool.run(job, { name: 'decode' });
+    return this.#run(job, 'decode');
+  }
+
+  nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]> {
+    return this.#run(job, 'nameTokens');
   }
 
   async destroy(): Promise<void> {
+    this.#isDestroyed = true;
     await this.#pool.destroy();
+  }
+
+  /** Tasks never reject: when one does, its thread has died, and another one takes it over once. */
+  async #run<Result>(job: unknown, name: keyof TextTasks): Promise<Result> {
+    try {
+      return await this.#pool.run(job, { name });
+    } catch (error) {
+      if (this.#isDestroyed) throw error;
+      return this.#pool.run(job, { name });
+    }
   }
 }

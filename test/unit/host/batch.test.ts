@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/host/batch.js';
 import type { BatchRequest, BatchRow } from '../../../src/protocol/requests.js';
-import { FakeScheduler, readyClient, turn } from './fake-scheduler.js';
+import { type ClientOptions, FakeScheduler, readyClient, turn } from './fake-scheduler.js';
 
 const request = (index: number): BatchRequest => ({ id: `row-${index}`, prompt: `say ${index}` });
 
@@ -25,9 +25,13 @@ class Input implements AsyncIterableIterator<BatchRequest> {
   }
 }
 
-async function start(input: Iterable<BatchRequest> | AsyncIterable<BatchRequest>, options = {}) {
+async function start(
+  input: Iterable<BatchRequest> | AsyncIterable<BatchRequest>,
+  options = {},
+  clientOptions: ClientOptions = {},
+) {
   const scheduler = new FakeScheduler();
-  const client = await readyClient(scheduler);
+  const client = await readyClient(scheduler, clientOptions);
   return { scheduler, client, batch: new Batch(client, input, options) };
 }
 
@@ -195,15 +199,15 @@ test("a request's own signal ends that request only", async () => {
   );
 });
 
-test('when the process is lost, what runs gets error rows and the endless input is left', async () => {
+test('when the process is lost for good, what runs gets error rows and the endless input is left', async () => {
   const input = new Input();
-  const { scheduler, batch } = await start(input, { maxInflight: 3 });
+  const { scheduler, batch } = await start(input, { maxInflight: 3 }, { maxRestarts: 0 });
   const rows: BatchRow[] = [];
   const done = (async () => {
     for await (const row of batch) rows.push(row);
   })();
   await turn();
-  scheduler.listener?.onGone('it was ended by SIGKILL');
+  scheduler.killed();
   await expect(done).rejects.toMatchObject({ code: 'ERR_DEVICE_LOST' });
   expect(rows.slice(0, 3).map((row) => 'error' in row && row.error.code)).toEqual(
     Array(3).fill('ERR_DEVICE_LOST'),

@@ -1,4 +1,4 @@
-/** A scheduler process in memory: it hears what the host sends, and says what a test wants. */
+/** Scheduler processes in memory: they hear what the host sends, and say what a test wants. */
 
 import { SchedulerClient } from '../../../src/host/scheduler-client.js';
 import type {
@@ -6,9 +6,15 @@ import type {
   SchedulerListener,
 } from '../../../src/host/scheduler-connection.js';
 import type { PermafrostError } from '../../../src/protocol/errors.js';
-import type { HostMessage, SubmittedRequest } from '../../../src/protocol/messages.js';
+import type { HostMessage, LostDevice, SubmittedRequest } from '../../../src/protocol/messages.js';
 import { resolveEngineOptions } from '../../../src/protocol/options.js';
-import type { StartupReport } from '../../../src/protocol/report.js';
+import type {
+  DeviceEvent,
+  DeviceReport,
+  MetricsSnapshot,
+  RestartEvent,
+  StartupReport,
+} from '../../../src/protocol/report.js';
 import type { Choice, FinishReason } from '../../../src/protocol/requests.js';
 
 const report: StartupReport = {
@@ -16,11 +22,16 @@ const report: StartupReport = {
   model: '/models/fake',
   totalMs: 40,
   phases: [{ name: 'process', startMs: 0, durationMs: 40 }],
-  devices: [],
+  devices: ['cpu:0', 'cpu:1'].map((device) => ({ device }) as DeviceReport),
 };
 
+/** One process after the other: what is said and heard concerns the last one. */
 export class FakeScheduler implements SchedulerConnection {
-  readonly sent: HostMessage[] = [];
+  /** What the present process has been sent. */
+  sent: HostMessage[] = [];
+  /** What the processes before it were sent. */
+  readonly past: HostMessage[][] = [];
+  numProcesses = 0;
   killedFor: string | null = null;
   isReferenced = true;
   /** What `send` returns. */
@@ -30,6 +41,8 @@ export class FakeScheduler implements SchedulerConnection {
   listener: SchedulerListener | null = null;
 
   connect = (listener: SchedulerListener): SchedulerConnection => {
+    if (this.numProcesses++ > 0) this.past.push(this.sent);
+    this.sent = [];
     this.listener = listener;
     return this;
   };
@@ -37,7 +50,7 @@ export class FakeScheduler implements SchedulerConnection {
   send(message: HostMessage): boolean {
     this.sent.push(message);
     if (message.kind === 'close' && this.isObedient) {
-      queueMicrotask(() => this.listener?.onGone('it exited with code 0'));
+      queueMicrotask(() => this.gone('it exited with code 0'));
     }
     return this.hasRoom;
   }
@@ -48,7 +61,47 @@ export class FakeScheduler implements SchedulerConnection {
 
   kill(reason: string): void {
     this.killedFor ??= reason;
-    this.listener?.onGone(reason);
+    this.gone(reason);
+  }
+
+  /** The process ends. */
+  gone(reason: string, isForeign = false): void {
+    const { listener } = this;
+    this.listener = null;
+    listener?.onGone({ reason, isForeign });
+  }
+
+  /** A native fault ends the process. */
+  fault(): void {
+    this.gone('it was ended by SIGSEGV');
+  }
+
+  /** Someone else ends the process. */
+  killed(): void {
+    this.gone('it was ended by SIGKILL', true);
+  }
+
+  /** The process names the device that brings it down, and ends. */
+  lose(lost: LostDevice): void {
+    const error = { code: 'ERR_DEVICE_LOST', message: `${lost.device} is lost` } as const;
+    this.listener?.onMessage({ kind: 'failed', error, lost });
+    this.gone('it was ended by SIGKILL', true);
+  }
+
+  /** Devices have begun with these requests. */
+  started(...keys: number[]): void {
+    this.listener?.onMessage({ kind: 'started', keys });
+  }
+
+  stream(key: number, text: string, tokenIds: number[], finishReason?: FinishReason): void {
+    const chunk = { key, choice: 0, text, tokenIds };
+    const chunks = [finishReason === undefined ? chunk : { ...chunk, finishReason }];
+    this.listener?.onMessage({ kind: 'chunks', chunks });
+  }
+
+  answerMetrics(queryId: number): void {
+    const snapshot = { uptimeMs: 1 } as MetricsSnapshot;
+    this.listener?.onMessage({ kind: 'metrics', queryId, snapshot });
   }
 
   /** Requests that were submitted, in order. */
@@ -76,25 +129,39 @@ export async function turn(): Promise<void> {
   for (let i = 0; i < 2; i++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-const silent = { capture() {}, device() {}, startup() {}, warning() {} };
+export interface ClientOptions {
+  readonly startupTimeoutMs?: number;
+  readonly maxRestarts?: number;
+  readonly now?: () => number;
+  readonly onRestart?: (event: RestartEvent) => void;
+  readonly onDevice?: (event: DeviceEvent) => void;
+}
 
 export function startClient(
   scheduler: FakeScheduler,
-  { startupTimeoutMs = 60_000, now = () => 100 } = {},
+  { now = () => 100, onRestart, onDevice, ...options }: ClientOptions = {},
 ): SchedulerClient {
   return new SchedulerClient({
-    config: resolveEngineOptions({ model: '/models/fake' }, {}),
+    config: resolveEngineOptions({ model: '/models/fake', ...options }, {}),
     requestedAtMs: 50,
-    startupTimeoutMs,
     connect: scheduler.connect,
-    events: silent,
+    events: {
+      capture() {},
+      device: (event) => onDevice?.(event),
+      restart: (event) => onRestart?.(event),
+      startup() {},
+      warning() {},
+    },
     now,
   });
 }
 
 /** A client that is ready for requests. */
-export async function readyClient(scheduler: FakeScheduler): Promise<SchedulerClient> {
-  const client = startClient(scheduler);
+export async function readyClient(
+  scheduler: FakeScheduler,
+  options?: ClientOptions,
+): Promise<SchedulerClient> {
+  const client = startClient(scheduler, options);
   scheduler.ready();
   await client.ready;
   return client;

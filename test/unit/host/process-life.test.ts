@@ -19,8 +19,12 @@ describe('a start', () => {
     const scheduler = new FakeScheduler();
     const client = startClient(scheduler);
     const error = new PermafrostError('ERR_NO_DEVICE', 'there is no cuda:7');
-    scheduler.listener?.onMessage({ kind: 'failed', error: PermafrostError.toRecord(error) });
-    scheduler.listener?.onGone('it was ended by SIGKILL');
+    scheduler.listener?.onMessage({
+      kind: 'failed',
+      error: PermafrostError.toRecord(error),
+      lost: null,
+    });
+    scheduler.gone('it was ended by SIGKILL');
     await expect(client.ready).rejects.toMatchObject({
       code: 'ERR_NO_DEVICE',
       message: 'there is no cuda:7',
@@ -30,7 +34,7 @@ describe('a start', () => {
   test('fails with the exit code when the process said nothing', async () => {
     const scheduler = new FakeScheduler();
     const client = startClient(scheduler);
-    scheduler.listener?.onGone('it exited with code 7');
+    scheduler.gone('it exited with code 7');
     await expect(client.ready).rejects.toMatchObject({
       code: 'ERR_DEVICE_LOST',
       message: expect.stringContaining('it exited with code 7'),
@@ -68,17 +72,17 @@ describe('with a clock of its own', () => {
   });
 });
 
-describe('the loss of the process', () => {
+describe('the loss of a process that is not started again', () => {
   test('fails every pending call exactly once, with what happened', async () => {
     const scheduler = new FakeScheduler();
-    const client = await readyClient(scheduler);
+    const client = await readyClient(scheduler, { maxRestarts: 0 });
     const sinks = Array.from({ length: 20 }, () => new CountingSink());
     for (const sink of sinks) client.submit(client.reserveKey(), request, false, sink);
     const metrics = client.metrics();
     await turn();
     const [first] = scheduler.submitted;
     scheduler.finish(first?.key ?? -1);
-    scheduler.listener?.onGone('it was ended by SIGKILL');
+    scheduler.gone('it was ended by SIGKILL');
     await expect(metrics).rejects.toMatchObject({ code: 'ERR_DEVICE_LOST' });
     expect(sinks[0]).toMatchObject({ results: 1, errors: [] });
     for (const { results, errors } of sinks.slice(1)) {
@@ -91,8 +95,8 @@ describe('the loss of the process', () => {
 
   test('fails every later call at once', async () => {
     const scheduler = new FakeScheduler();
-    const client = await readyClient(scheduler);
-    scheduler.listener?.onGone('it exited with code 1');
+    const client = await readyClient(scheduler, { maxRestarts: 0 });
+    scheduler.gone('it exited with code 1');
     const lost = expect.objectContaining({ code: 'ERR_DEVICE_LOST' });
     expect(() => client.submit(1, request, false, new CountingSink())).toThrow(lost);
     await expect(client.metrics()).rejects.toEqual(lost);
@@ -101,12 +105,12 @@ describe('the loss of the process', () => {
 
   test('names the error that the process gave before it ended', async () => {
     const scheduler = new FakeScheduler();
-    const client = await readyClient(scheduler);
+    const client = await readyClient(scheduler, { maxRestarts: 0 });
     const sink = new CountingSink();
     client.submit(client.reserveKey(), request, false, sink);
     const error = { code: 'ERR_DEVICE', message: 'cuda:0 is lost' } as const;
-    scheduler.listener?.onMessage({ kind: 'failed', error });
-    scheduler.listener?.onGone('it was ended by SIGKILL');
+    scheduler.listener?.onMessage({ kind: 'failed', error, lost: null });
+    scheduler.gone('it was ended by SIGKILL');
     expect(sink.errors).toHaveLength(1);
     expect(sink.errors[0]).toMatchObject({
       code: 'ERR_DEVICE_LOST',
@@ -155,9 +159,9 @@ test('a full connection holds submits and aborts back, in their order', async ()
   scheduler.hasRoom = false;
   client.submit(client.reserveKey(), request, false, new CountingSink());
   await turn();
-  const held = client.reserveKey();
-  client.submit(held, request, false, new CountingSink());
-  client.abort(held);
+  const [out] = scheduler.submitted;
+  client.submit(client.reserveKey(), request, false, new CountingSink());
+  client.abort(out?.key ?? -1);
   await turn();
   expect(scheduler.sent.map(({ kind }) => kind)).toEqual(['start', 'submit']);
   scheduler.hasRoom = true;

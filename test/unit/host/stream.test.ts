@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { streamRequest } from '../../../src/host/stream.js';
 import type { StreamChunk } from '../../../src/protocol/requests.js';
-import { FakeScheduler, readyClient, turn } from './fake-scheduler.js';
+import { type ClientOptions, FakeScheduler, readyClient, turn } from './fake-scheduler.js';
 
-async function start(signal?: AbortSignal) {
+async function start(signal?: AbortSignal, options: ClientOptions = {}) {
   const scheduler = new FakeScheduler();
-  const client = await readyClient(scheduler);
+  const client = await readyClient(scheduler, options);
   const stream = streamRequest(client, { prompt: 'hi', ...(signal && { signal }) });
   return { scheduler, stream };
 }
@@ -69,15 +69,15 @@ test('leaving the loop early aborts the request', async () => {
   expect(scheduler.isReferenced).toBe(false);
 });
 
-test('throws when the process is lost, after the pieces that came', async () => {
-  const { scheduler, stream } = await start();
+test('throws when the process is lost for good, after the pieces that came', async () => {
+  const { scheduler, stream } = await start(undefined, { maxRestarts: 0 });
   const chunks: StreamChunk[] = [];
   const done = (async () => {
     for await (const chunk of stream) chunks.push(chunk);
   })();
   await turn();
   say(scheduler, 'x', [1]);
-  scheduler.listener?.onGone('it exited with code 3');
+  scheduler.gone('it exited with code 3');
   await expect(done).rejects.toMatchObject({ code: 'ERR_DEVICE_LOST' });
   expect(chunks).toHaveLength(1);
 });

@@ -4,8 +4,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import type { BatchEngine } from '../../../src/jobs/batch-file-options.js';
 import { type OutputRow, outputRowSchema } from '../../../src/jobs/openai-response.js';
-import type { BatchEngine } from '../../../src/jobs/run-batch-file.js';
 import type { PermafrostError } from '../../../src/protocol/errors.js';
 import type {
   BatchRequest,
@@ -43,7 +43,7 @@ export async function readOutput(path: string): Promise<OutputRow[]> {
 }
 
 /** Numbers in [0, 1) that a seed repeats (mulberry32). */
-function randomNumbers(seed: number): () => number {
+export function randomNumbers(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -107,8 +107,10 @@ export class FakeEngine implements BatchEngine {
     }
   }
 
-  #answer(index: number, { id = '', prompt }: BatchRequest, isAborted: boolean): BatchRow {
-    const error = this.#options.fail?.(String(prompt));
+  #answer(index: number, request: BatchRequest, isBatchAborted: boolean): BatchRow {
+    const { id = '', prompt, signal } = request;
+    const isAborted = isBatchAborted || signal?.aborted === true;
+    const error = isAborted ? undefined : this.#options.fail?.(String(prompt));
     if (error !== undefined) return { index, id, error };
     return { index, id, completion: echo(id, String(prompt), isAborted ? 'abort' : 'stop') };
   }

@@ -12,7 +12,7 @@ const chat = (body: Fields) => parseBatchLine(line('/v1/chat/completions', { mes
 
 const requestOf = (parsed: ReturnType<typeof parseBatchLine>) => {
   if (parsed.kind === 'error') throw new Error(parsed.error.message);
-  return parsed.request;
+  return { ...parsed, prompt: parsed.prompts[0] };
 };
 const problem = (code: string, ...parts: readonly string[]) => ({
   kind: 'error',
@@ -36,7 +36,8 @@ describe('a completion line', () => {
       customId: 'row',
       endpoint: '/v1/completions',
       model: 'm',
-      request: { prompt: 'p', params: { maxTokens: 5, temperature: 0 } },
+      prompts: ['p'],
+      params: { maxTokens: 5, temperature: 0 },
     });
   });
 
@@ -88,23 +89,41 @@ describe('a completion line', () => {
   });
 
   test.each([
-    ['text', 'p', 'p'],
-    ['ids', [1, 2], [1, 2]],
-    ['a list of one text', ['p'], 'p'],
-    ['a list of one list of ids', [[1, 2]], [1, 2]],
+    ['text', 'p', ['p']],
+    ['ids', [1, 2], [[1, 2]]],
+    ['a list of one text', ['p'], ['p']],
+    ['a list of one list of ids', [[1, 2]], [[1, 2]]],
+    ['several texts', ['a', 'b'], ['a', 'b']],
+    ['several lists of ids', [[1], [2, 3]], [[1], [2, 3]]],
   ])('takes a prompt as %s', (_, prompt, expected) => {
-    expect(requestOf(completion({ prompt })).prompt).toEqual(expected);
+    expect(requestOf(completion({ prompt })).prompts).toEqual(expected);
   });
 
   test.each([
-    ['several texts', ['a', 'b']],
-    ['several lists of ids', [[1], [2]]],
-  ])('refuses %s as prompt by name', (_, prompt) => {
-    expect(completion({ prompt })).toMatchObject(problem('ERR_UNSUPPORTED', 'body.prompt'));
+    [5, 'body.prompt:'],
+    ['', 'body.prompt:'],
+    [[], 'body.prompt:'],
+    [{}, 'body.prompt:'],
+    [[1.5], 'body.prompt[0]:'],
+    [[1, -1], 'body.prompt[1]:'],
+    [[1, 'a'], 'body.prompt[1]:'],
+    [[2 ** 31], 'body.prompt[0]:'],
+    [['a', ''], 'body.prompt[1]:'],
+    [['a', 1], 'body.prompt[1]:'],
+    [['a', [1]], 'body.prompt[1]:'],
+    [[[1], 'a'], 'body.prompt[1]:'],
+    [[[]], 'body.prompt[0]:'],
+    [[[1], [2, 'b']], 'body.prompt[1][1]:'],
+    [undefined, 'body.prompt:'],
+  ])('a prompt %j is ERR_BAD_LINE at its place', (prompt, path) => {
+    expect(completion({ prompt })).toMatchObject(problem('ERR_BAD_LINE', path));
   });
 
-  test.each([5, [], [1.5], [-1], [1, 'a'], [[]], {}])('a prompt %j is ERR_BAD_LINE', (prompt) => {
-    expect(completion({ prompt })).toMatchObject(problem('ERR_BAD_LINE', 'body.prompt'));
+  test('with more tokens at least than at most is ERR_BAD_LINE', () => {
+    const bad = problem('ERR_BAD_LINE', 'body.min_tokens');
+    expect(completion({ min_tokens: 5, max_tokens: 4 })).toMatchObject(bad);
+    expect(chat({ min_tokens: 5, max_completion_tokens: 4 })).toMatchObject(bad);
+    expect(requestOf(completion({ min_tokens: 4, max_tokens: 4 })).params.minTokens).toBe(4);
   });
 
   test('top_k -1 keeps all tokens', () => {
@@ -119,7 +138,8 @@ describe('a chat line', () => {
       customId: 'row',
       endpoint: '/v1/chat/completions',
       model: 'm',
-      request: { prompt: { messages }, params: { maxTokens: 5, stop: ['x'] } },
+      prompts: [{ messages }],
+      params: { maxTokens: 5, stop: ['x'] },
     });
   });
 
@@ -138,6 +158,12 @@ describe('a chat line', () => {
         { role: 'user', content: 'a\nb' },
       ],
     });
+  });
+
+  test('gives its chat_template_kwargs to the template', () => {
+    const templateOptions = { enable_thinking: false, nested: { list: [1, null, 'x'] } };
+    const { prompt } = requestOf(chat({ chat_template_kwargs: templateOptions }));
+    expect(prompt).toEqual({ messages, templateOptions });
   });
 
   test.each([
@@ -159,7 +185,10 @@ describe('a chat line', () => {
     [{ messages: [{ role: 'user' }] }, 'body.messages[0].content'],
     [{ messages: [{ role: 'user', content: 5 }] }, 'body.messages[0].content'],
     [{ messages: [{ role: 'user', content: [] }] }, 'body.messages[0].content'],
-    [{ messages: [{ role: 'tool', content: 'x' }] }, 'body.messages[0].role'],
+    [{ messages: [{ role: 'wizard', content: 'x' }] }, 'body.messages[0].role'],
+    [{ messages: [{ role: 5, content: 'x' }] }, 'body.messages[0].role'],
+    [{ chat_template_kwargs: 'x' }, 'body.chat_template_kwargs'],
+    [{ chat_template_kwargs: [] }, 'body.chat_template_kwargs'],
     [{ messages: [{ role: 'user', content: 'x', mood: 1 }] }, 'body.messages[0].mood'],
   ])('%j is ERR_BAD_LINE at its path', (body, path) => {
     expect(chat(body)).toMatchObject(problem('ERR_BAD_LINE', path));
@@ -199,10 +228,25 @@ describe('what is not supported', () => {
     ['response_format', { type: 'json_object' }],
     ['stream', true],
     ['stream_options', { include_usage: true }],
-    ['store', true],
-    ['chat_template_kwargs', { enable_thinking: false }],
+    ['chat_template_kwargs.messages', { messages: [] }],
+    ['chat_template_kwargs.add_generation_prompt', { add_generation_prompt: false }],
+    ['chat_template_kwargs.tools', { tools: [] }],
+    ['chat_template', '{{ x }}'],
+    ['documents', []],
+    ['embeddings', {}],
+    ['add_generation_prompt', false],
+    ['continue_final_message', true],
+    ['echo', true],
+    ['best_of', 2],
+    ['guided_json', {}],
+    ['structured_outputs', {}],
+    ['prompt_logprobs', 1],
+    ['truncate_prompt_tokens', 5],
+    ['include_stop_str_in_output', true],
+    ['skip_special_tokens', false],
+    ['use_beam_search', true],
   ])('chat: %s is refused by name', (field, value) => {
-    expect(chat({ [field]: value })).toMatchObject(
+    expect(chat({ [field.split('.')[0] ?? '']: value })).toMatchObject(
       problem('ERR_UNSUPPORTED', `body.${field}`, 'supported'),
     );
   });
@@ -214,6 +258,9 @@ describe('what is not supported', () => {
     ['stream', true],
     ['stream_options', {}],
     ['response_format', { type: 'json_schema' }],
+    ['tools', []],
+    ['modalities', ['text']],
+    ['add_special_tokens', false],
   ])('completions: %s is refused by name', (field, value) => {
     expect(completion({ [field]: value })).toMatchObject(
       problem('ERR_UNSUPPORTED', `body.${field}`, 'supported'),
@@ -231,6 +278,19 @@ describe('what is not supported', () => {
   );
 });
 
+test.each(['tool', 'function'])('a message of the role %s is refused by name', (role) => {
+  expect(chat({ messages: [{ role, content: 'x' }] })).toMatchObject(
+    problem('ERR_UNSUPPORTED', 'body.messages[0].role', role),
+  );
+});
+
+test.each(['/v1/embeddings', '/v1/responses', '/v1/moderations'])(
+  '%s is refused by name',
+  (url) => {
+    expect(parseBatchLine(line(url, {}))).toMatchObject(problem('ERR_UNSUPPORTED', 'url', url));
+  },
+);
+
 describe('what has no effect is taken', () => {
   test('the nulls of a message that a provider sent back', () => {
     const given = [{ role: 'assistant', content: 'x', refusal: null, tool_calls: null }];
@@ -240,7 +300,8 @@ describe('what has no effect is taken', () => {
 
   test.each([
     { user: 'u', metadata: { a: 'b' }, service_tier: 'auto', store: false, stream: false },
-    { safety_identifier: 's', prompt_cache_key: 'k' },
+    { safety_identifier: 's', prompt_cache_key: 'k', prompt_cache_retention: '24h', store: true },
+    { include_stop_str_in_output: false, skip_special_tokens: true, use_beam_search: false },
     { tool_choice: 'none', modalities: ['text'], response_format: { type: 'text' } },
   ])('%j', (body) => {
     expect(requestOf(chat(body)).params).toEqual({});
@@ -270,7 +331,8 @@ describe('a bad line', () => {
 
   const body = { prompt: 'p' };
   test.each([
-    [line('/v1/embeddings', body), ['url', '/v1/embeddings']],
+    [line('/v1/compilations', body), ['url', '/v1/compilations']],
+    [line('', body, { url: undefined }), ['url', 'nothing']],
     [line('/v1/completions', body, { method: 'GET' }), ['method']],
     [line('/v1/completions', body, { body: 'x' }), ['body']],
     [line('/v1/completions', body, { extra: 1 }), ['extra', 'unknown field']],

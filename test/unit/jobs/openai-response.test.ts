@@ -64,13 +64,14 @@ describe('a row of /v1/completions', () => {
     expect(outputRowSchema.parse(row)).toEqual(row);
   });
 
-  test('names tokens in log-probabilities by id, and has no infinities', () => {
+  test('names tokens without text in log-probabilities by id, and has no infinities', () => {
     const given = { ...asked, endpoint: '/v1/completions' as const };
     const row = completionRow(given, completionOf({ logprobs }), stamp);
     expect(row.response?.body.choices[0]?.logprobs).toEqual({
       tokens: ['token_id:4'],
       token_logprobs: [-0.5],
       top_logprobs: [{ 'token_id:4': -0.5, 'token_id:9': -9999 }],
+      text_offset: [0],
     });
     expect(outputRowSchema.parse(JSON.parse(JSON.stringify(row)))).toEqual(row);
   });

@@ -16,7 +16,12 @@ describe('a batch file', () => {
     expect(new Set(rows.map(({ id }) => id)).size).toBe(50);
     for (const { custom_id, response } of rows) {
       expect(response?.body.choices).toMatchObject([{ text: `say ${custom_id}` }]);
+      const { prompt_tokens = 0, completion_tokens = 0, total_tokens } = response?.body.usage ?? {};
+      expect(total_tokens).toBe(prompt_tokens + completion_tokens);
     }
+    const usages = rows.flatMap(({ response }) => response?.body.usage ?? []);
+    expect(usages.reduce((sum, usage) => sum + usage.prompt_tokens, 0)).toBe(150);
+    expect(usages.reduce((sum, usage) => sum + usage.completion_tokens, 0)).toBe(100);
     expect(summary).toEqual({
       total: 50,
       succeeded: 50,
@@ -65,16 +70,17 @@ describe('a bad row', () => {
   const bad: readonly (readonly [string, string | Uint8Array, string | null, string])[] = [
     ['is not JSON', '{"custom_id": "x"', null, 'ERR_BAD_LINE'],
     ['is not UTF-8', Uint8Array.of(0x22, 0xff, 0x22), null, 'ERR_BAD_LINE'],
-    ['is too long', `"${'x'.repeat(600)}"`, null, 'ERR_BAD_LINE'],
+    ['is too long', `"${'x'.repeat(600)}"`, null, 'ERR_LINE_TOO_LONG'],
     [
       'has a wrong URL',
-      requestLine('x').replace('completions', 'moderations'),
+      requestLine('x').replace('completions', 'compilations'),
       'x',
       'ERR_BAD_LINE',
     ],
+    ['has a wrong method', requestLine('x').replace('POST', 'GET'), 'x', 'ERR_BAD_LINE'],
     ['has a wrong type', requestLine('x').replace(':4', ':"4"'), 'x', 'ERR_BAD_LINE'],
     ['asks for tools', requestLine('x').replace(':4', ':4,"echo":true'), 'x', 'ERR_UNSUPPORTED'],
-    ['repeats an id', requestLine('row-0'), 'row-0', 'ERR_BAD_LINE'],
+    ['repeats an id', requestLine('row-0'), 'row-0', 'ERR_DUPLICATE_ID'],
     ['does not fit', requestLine('x', 'too long'), 'x', 'ERR_PROMPT_TOO_LONG'],
   ];
   const fail = (prompt: string) =>
@@ -116,8 +122,9 @@ describe('a bad row', () => {
       Buffer.concat([requestLines(1), ...parts].map((part) => Buffer.from(part))),
     );
     const summary = await runBatchFile(new FakeEngine({ fail }), { ...files, maxLineBytes: 500 });
-    // Four lines call themselves x: only the first of them counts, whatever is wrong with it.
-    expect(summary).toMatchObject({ total: 17, succeeded: 9, failed: 8 });
+    // Five lines call themselves x: only the first of them counts, whatever is wrong with it.
+    expect(summary).toMatchObject({ total: 19, succeeded: 10, failed: 9 });
+    expect(summary.errorsByCode).toMatchObject({ ERR_DUPLICATE_ID: 5 });
   });
 
   test('that repeats the id of a bad row is a duplicate too', async () => {

@@ -18,7 +18,10 @@ describe('engine options', () => {
       blockSize: 16,
       kvCacheBytes: null,
       gpuMemoryUtilization: 0.9,
-      prefixCaching: false,
+      prefixCaching: true,
+      startupTimeoutMs: 600_000,
+      stepTimeoutMs: 120_000,
+      maxRestarts: 5,
       cpuThreads: null,
     });
   });
@@ -50,7 +53,7 @@ describe('engine options', () => {
     [{}, 'model: '],
     [{ model: '' }, 'model: '],
     [{ model, modle: 1 }, 'modle: unknown name'],
-    [{ model, prefixCaching: true }, 'prefixCaching: '],
+    [{ model, prefixCaching: 'yes' }, 'prefixCaching: '],
     [{ model, devices: [] }, 'devices: '],
     [
       { model, devices: ['gpu'] },

@@ -9,6 +9,7 @@ describe('a request', () => {
     { prompt },
     { prompt: [0, 1, 151_935] },
     { prompt: { messages: [{ role: 'user', content: '' }] } },
+    { prompt: { messages: [{ role: 'user', content: 'x' }], templateOptions: { a: [null, 1] } } },
     { prompt, id: '', priority: -2.5, deadlineMs: 0, signal: new AbortController().signal },
     params({ temperature: 0, topP: 1, topK: 0, minP: 0, n: 128, logprobs: 0, seed: -5 }),
     params({ stop: ['a', 'b'], stopTokenIds: [1], logitBias: { 5: -100 }, ignoreEos: true }),
@@ -29,6 +30,24 @@ describe('a request', () => {
     [
       { prompt: { messages: [{ role: 'user', content: 'x', name: 'y' }] } },
       'messages[0].name: unknown',
+    ],
+    [
+      {
+        prompt: {
+          messages: [{ role: 'user', content: 'x' }],
+          templateOptions: { add_generation_prompt: false },
+        },
+      },
+      'templateOptions: messages and add_generation_prompt are the engine',
+    ],
+    [
+      {
+        prompt: {
+          messages: [{ role: 'user', content: 'x' }],
+          templateOptions: { at: () => 1 },
+        },
+      },
+      'templateOptions.at: ',
     ],
     [{ prompt, promt: 1 }, 'promt: unknown name'],
     [{ prompt, priority: Number.NaN }, 'priority: '],

@@ -15,6 +15,9 @@ export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
     kvCacheBytes: null,
     gpuMemoryUtilization: 0.9,
     prefixCaching: false,
+    startupTimeoutMs: 60_000,
+    stepTimeoutMs: 60_000,
+    maxRestarts: 5,
     cpuThreads: null,
     ...config,
   };

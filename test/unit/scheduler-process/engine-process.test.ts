@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { HostMessage, SchedulerMessage } from '../../../src/protocol/messages.js';
 import type { EngineConfig } from '../../../src/protocol/options.js';
 import type { DevicePool, WorkerListener } from '../../../src/scheduler/device-worker.js';
@@ -46,8 +46,8 @@ class Process {
     this.#process.takeHostMessage(message);
   }
 
-  async start(config: Partial<EngineConfig>): Promise<void> {
-    this.tell({ kind: 'start', config: configOf(config), requestedAtMs: 40 });
+  async start(config: Partial<EngineConfig>, isRestart = false): Promise<void> {
+    this.tell({ kind: 'start', config: configOf(config), requestedAtMs: 40, isRestart });
     for (let turn = 0; turn < 5; turn++) await nextTurn();
   }
 
@@ -55,6 +55,13 @@ class Process {
     const listener = this.listeners.get(device);
     if (listener === undefined) throw new Error(`${device} was not started`);
     return listener;
+  }
+
+  /** Devices that the process said it goes on without. */
+  leftOut(): string[] {
+    return this.sent.flatMap((message) =>
+      message.kind === 'device' && message.event.kind === 'left-out' ? [message.event.device] : [],
+    );
   }
 
   ready(device: string): void {
@@ -140,6 +147,56 @@ describe('a start', () => {
   });
 });
 
+describe('a restart', () => {
+  const error = { code: 'ERR_OUT_OF_MEMORY', message: 'too little' } as const;
+
+  it('goes on without a device that fails, and tells', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cpu:0', 'cpu:1', 'cpu:2'] }, true);
+    process.ready('cpu:0');
+    process.listener('cpu:1')({ kind: 'failed', error });
+    process.listener('cpu:2')({ kind: 'exited', reason: 'its worker ended unexpectedly' });
+    const { report } = await process.heard('ready');
+    expect(report.devices.map(({ device }) => device)).toEqual(['cpu:0']);
+    expect(process.leftOut()).toEqual(['cpu:1', 'cpu:2']);
+    expect((await process.heard('warning')).message).toContain('too little');
+  });
+
+  it('fails when no device is left', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cpu:0', 'cpu:1'] }, true);
+    for (const device of ['cpu:0', 'cpu:1']) process.listener(device)({ kind: 'failed', error });
+    expect((await process.heard('failed')).error).toEqual(error);
+    expect(process.leftOut()).toEqual([]);
+  });
+
+  it('goes on without a device that has vanished', async () => {
+    const process = new Process();
+    await process.start({ devices: ['cpu:0', 'cuda:3'] }, true);
+    process.ready('cpu:0');
+    await process.heard('ready');
+    expect(process.leftOut()).toEqual(['cuda:3']);
+  });
+
+  it('goes on without a device that does not answer in time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const process = new Process();
+      await process.start({ devices: ['cpu:0', 'cpu:1'], startupTimeoutMs: 500 }, true);
+      process.ready('cpu:0');
+      await nextTurn();
+      vi.advanceTimersByTime(500);
+      await process.heard('ready');
+      expect(process.leftOut()).toEqual(['cpu:1']);
+      process.ready('cpu:1');
+      expect(process.sent.at(-1)?.kind).toBe('ready');
+      expect(process.numExits).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
 describe('a running process', () => {
   async function startProcess(): Promise<Process> {
     const process = new Process();
@@ -149,9 +206,9 @@ describe('a running process', () => {
     return process;
   }
 
-  it('ends when it loses a device, and names it', async () => {
+  it('ends when it loses a device for good, and names it', async () => {
     const process = await startProcess();
-    const error = { code: 'ERR_INTERNAL', message: 'gone' } as const;
+    const error = { code: 'ERR_DEVICE_LOST', message: 'sticky error' } as const;
     process.listener('cpu:0')({ kind: 'failed', error });
     expect((await process.heard('device')).event.device).toBe('cpu:0');
     const failed = await process.heard('failed');
@@ -159,6 +216,7 @@ describe('a running process', () => {
       code: 'ERR_DEVICE_LOST',
       message: expect.stringContaining('cpu:0'),
     });
+    expect(failed.lost).toEqual({ device: 'cpu:0', hasFinished: false, keys: [] });
     expect(process.sent.at(-2)).toMatchObject({ kind: 'device', event: { kind: 'lost' } });
     expect(process.numExits).toBe(1);
   });
@@ -167,6 +225,25 @@ describe('a running process', () => {
     const process = await startProcess();
     process.listener('cpu:0')({ kind: 'result', words: new Int32Array(6) });
     expect((await process.heard('failed')).error.code).toBe('ERR_DEVICE_LOST');
+  });
+
+  it('starts a new worker for one that is gone, and tells', async () => {
+    const process = await startProcess();
+    const before = process.listener('cpu:0');
+    before({ kind: 'exited', reason: 'its worker ended unexpectedly' });
+    expect(process.sent.at(-1)).toMatchObject({ kind: 'device', event: { kind: 'lost' } });
+    await nextTurn();
+    expect(process.listener('cpu:0')).not.toBe(before);
+    process.ready('cpu:0');
+    await nextTurn();
+    expect(process.sent.at(-1)).toMatchObject({ kind: 'device', event: { kind: 'ready' } });
+    expect(process.numExits).toBe(0);
+  });
+
+  it('answers a ping', async () => {
+    const process = await startProcess();
+    process.tell({ kind: 'ping' });
+    expect(process.sent.at(-1)).toEqual({ kind: 'pong' });
   });
 
   it('answers a query for metrics', async () => {

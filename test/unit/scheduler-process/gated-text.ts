@@ -4,16 +4,22 @@ import type { DetokenizeJob, TextTasks } from '../../../src/protocol/text-jobs.j
 import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { createTextTasks } from '../../../src/text/text-tasks.js';
 
-type TaskName = 'prepare' | 'detokenize' | 'decode';
+type TaskName = 'prepare' | 'detokenize' | 'decode' | 'nameTokens';
 
 export class GatedText implements TextTasks {
   /** Rows of each job, in order. */
-  readonly jobSizes: Record<TaskName, number[]> = { prepare: [], detokenize: [], decode: [] };
+  readonly jobSizes: Record<TaskName, number[]> = {
+    prepare: [],
+    detokenize: [],
+    decode: [],
+    nameTokens: [],
+  };
   readonly detokenizeJobs: DetokenizeJob[] = [];
   readonly describe: TextTasks['describe'];
   readonly prepare: TextTasks['prepare'];
   readonly detokenize: TextTasks['detokenize'];
   readonly decode: TextTasks['decode'];
+  readonly nameTokens: TextTasks['nameTokens'];
   readonly #gates = new Map<TaskName, { promise: Promise<void>; open: () => void }>();
   #running = 0;
   /** What jobs reject with, as those of a thread that died do. */
@@ -28,6 +34,8 @@ export class GatedText implements TextTasks {
       return this.#pass('detokenize', job.rows.length, () => tasks.detokenize(job));
     };
     this.decode = (job) => this.#pass('decode', job.rows.length, () => tasks.decode(job));
+    this.nameTokens = (job) =>
+      this.#pass('nameTokens', job.rows.length, () => tasks.nameTokens(job));
   }
 
   /** Jobs past their gate that have not ended: they may read files, so turns don't bound them. */

@@ -1,18 +1,22 @@
-/** A running engine over a fake device and the text tasks of models/tiny. */
+/** A running engine over fake devices and the text tasks of models/tiny. */
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'vitest';
+import type { PermafrostError } from '../../../src/protocol/errors.js';
 import type {
   ChunkRecord,
   DeviceLimits,
+  LostDevice,
   OutcomeRecord,
   SchedulerMessage,
   SubmittedRequest,
+  WorkerMessage,
   WorkerRequest,
 } from '../../../src/protocol/messages.js';
-import type { DeviceReport } from '../../../src/protocol/report.js';
-import type { Choice, Usage } from '../../../src/protocol/requests.js';
+import type { DeviceEvent, DeviceReport } from '../../../src/protocol/report.js';
+import type { Choice, SamplingParams, Usage } from '../../../src/protocol/requests.js';
 import type { DeviceWorker } from '../../../src/scheduler/device-worker.js';
+import type { ReadyDevice } from '../../../src/scheduler/engine-startup.js';
 import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
 import { RunningEngine } from '../../../src/scheduler/running-engine.js';
 import { FakeDevice, limitsOf } from '../scheduler/fake-device.js';
@@ -49,41 +53,80 @@ export function reportOf(device: string): DeviceReport {
   };
 }
 
+/** A worker that a device got, and the device as that worker has it. */
+export interface FakeSeat {
+  readonly worker: DeviceWorker;
+  readonly device: FakeDevice;
+}
+
+/** A worker that was asked for in place of a lost one. */
+export interface FakeRestart {
+  readonly device: string;
+  readonly succeed: () => FakeSeat;
+  readonly fail: (error: PermafrostError) => void;
+}
+
 export interface HarnessOptions {
+  readonly numDevices?: number;
   readonly limits?: Partial<DeviceLimits>;
   readonly hasTokenizer?: boolean;
   readonly eosTokenIds?: readonly number[];
 }
 
+/** What a test says of a request; its key is its seed. */
+export interface HarnessRequest extends Partial<Omit<SubmittedRequest, 'params'>> {
+  readonly key: number;
+  readonly params?: SamplingParams;
+}
+
 export class Harness {
   readonly engine: RunningEngine;
+  /** The first device's. */
+  readonly worker: DeviceWorker;
   readonly device: FakeDevice;
+  /** By device index: the present ones. */
+  readonly seats: FakeSeat[];
+  readonly restarts: FakeRestart[] = [];
+  /** What cost the process its life. */
+  readonly lost: LostDevice[] = [];
   readonly text: GatedText;
   readonly sent: SchedulerMessage[] = [];
   readonly requests: WorkerRequest['kind'][] = [];
+  /** What went to the host and to workers, by kind. */
+  readonly order: string[] = [];
   nowMs = 0;
-  readonly worker: DeviceWorker = {
-    device: 'cpu:0',
-    post: (request) => {
-      this.requests.push(request.kind);
-      if (request.kind === 'step') this.device.submit(request.words.slice());
-    },
-  };
+  readonly #limits: DeviceLimits;
 
-  constructor({ limits, hasTokenizer = true, eosTokenIds = [] }: HarnessOptions = {}) {
-    this.device = new FakeDevice(limitsOf({ vocabSize: VOCAB_SIZE, ...limits }));
+  constructor({
+    numDevices = 1,
+    limits,
+    hasTokenizer = true,
+    eosTokenIds = [],
+  }: HarnessOptions = {}) {
+    this.#limits = limitsOf({ vocabSize: VOCAB_SIZE, ...limits });
+    this.seats = Array.from({ length: numDevices }, (_, index) => this.#createSeat(`cpu:${index}`));
+    const { worker, device } = this.seat(0);
+    this.worker = worker;
+    this.device = device;
     this.text = new GatedText(hasTokenizer ? 'models/tiny' : 'test/unit');
     this.engine = new RunningEngine({
-      devices: [{ worker: this.worker, report: reportOf('cpu:0'), limits: this.device.limits }],
+      devices: this.seats.map((seat) => this.#toReady(seat)),
+      restartDevice: (device) => this.#restart(device),
       text: { hasTokenizer, defaults: { ...parseGenerationConfig(undefined), eosTokenIds } },
       textTasks: this.text,
-      send: (message) => this.sent.push(message),
+      send: (message) => {
+        this.sent.push(message);
+        this.order.push(message.kind);
+      },
+      onLost: (lost) => this.lost.push(lost),
+      prefixCaching: true,
+      stepTimeoutMs: 1000,
       now: () => this.nowMs,
       requestedAtMs: 0,
     });
   }
 
-  submit(...requests: (Partial<SubmittedRequest> & { readonly key: number })[]): void {
+  submit(...requests: HarnessRequest[]): void {
     this.engine.submit(
       requests.map((request) => ({
         prompt: [1, 2, 3],
@@ -95,12 +138,39 @@ export class Harness {
     );
   }
 
-  /** The device answers its oldest step. */
-  answer(): boolean {
-    if (this.device.numResults === 0) return false;
-    const words = this.device.takeResult();
-    this.engine.takeWorkerMessage(this.worker, { kind: 'result', words });
+  seat(index: number): FakeSeat {
+    const seat = this.seats[index];
+    if (seat === undefined) throw new Error(`there is no device ${index}`);
+    return seat;
+  }
+
+  /** A device answers its oldest step. */
+  answer(index = 0): boolean {
+    const { device, worker } = this.seat(index);
+    if (device.numResults === 0) return false;
+    const words = device.takeResult();
+    this.engine.takeWorkerMessage(worker, { kind: 'result', words });
     return true;
+  }
+
+  /** A device's worker says something. */
+  say(index: number, message: WorkerMessage): void {
+    this.engine.takeWorkerMessage(this.seat(index).worker, message);
+  }
+
+  /** A device's worker is gone without a word. */
+  exit(index: number): void {
+    this.say(index, { kind: 'exited', reason: 'its worker ended unexpectedly' });
+  }
+
+  /** The next worker that was asked for becomes ready. */
+  async restart(): Promise<string> {
+    const restart = this.restarts.shift();
+    if (restart === undefined) throw new Error('no worker was asked for');
+    const index = this.seats.findIndex(({ worker }) => worker.device === restart.device);
+    this.seats[index] = restart.succeed();
+    await this.settle();
+    return restart.device;
   }
 
   /** Lets text jobs and deferred messages get as far as they can. */
@@ -115,14 +185,18 @@ export class Harness {
   async run(numOutcomes: number): Promise<void> {
     for (let turn = 0; this.outcomes().length < numOutcomes; turn++) {
       if (turn === 10_000) throw new Error(`${this.outcomes().length} of ${numOutcomes} outcomes`);
-      this.answer();
+      this.#answerAll();
       await nextTurn();
     }
-    while (this.answer());
+    while (this.#answerAll());
     await this.settle();
     const keys = this.outcomes().map(({ key }) => key);
     expect(keys).toHaveLength(numOutcomes);
     expect(new Set(keys).size).toBe(numOutcomes);
+  }
+
+  deviceEvents(): DeviceEvent[] {
+    return this.sent.flatMap((message) => (message.kind === 'device' ? [message.event] : []));
   }
 
   outcomes(): OutcomeRecord[] {
@@ -153,6 +227,37 @@ export class Harness {
     const choice = this.done(key).choices[index];
     if (choice === undefined) throw new Error(`request ${key} has no choice ${index}`);
     return choice;
+  }
+
+  #answerAll(): boolean {
+    let hasAnswered = false;
+    for (const index of this.seats.keys()) hasAnswered = this.answer(index) || hasAnswered;
+    return hasAnswered;
+  }
+
+  #createSeat(name: string): FakeSeat {
+    const device = new FakeDevice(this.#limits);
+    const post = (request: WorkerRequest): void => {
+      this.requests.push(request.kind);
+      this.order.push(request.kind);
+      if (request.kind === 'step') device.submit(request.words.slice());
+    };
+    return { worker: { device: name, post }, device };
+  }
+
+  #toReady({ worker }: FakeSeat): ReadyDevice {
+    return { worker, report: reportOf(worker.device), limits: this.#limits };
+  }
+
+  #restart(device: string): Promise<ReadyDevice> {
+    return new Promise((resolve, reject) => {
+      const succeed = (): FakeSeat => {
+        const seat = this.#createSeat(device);
+        resolve(this.#toReady(seat));
+        return seat;
+      };
+      this.restarts.push({ device, succeed, fail: reject });
+    });
   }
 
   /** The text of whole ids. */

@@ -81,6 +81,45 @@ describe('abort', () => {
     expect(cluster.ended).toHaveLength(1);
   });
 
+  it('ends a request that waits for an equal prompt to be computed', () => {
+    const cluster = new Cluster({ prefixCaching: true });
+    const promptIds = Int32Array.from({ length: 12 }, (_, index) => index);
+    cluster.add({ key: 1, promptIds }, { key: 2, promptIds });
+    cluster.submit();
+    cluster.scheduler.abort(2);
+    cluster.collect();
+    expect(cluster.ended.map(({ key }) => key)).toEqual([2]);
+    cluster.run();
+    expect(cluster.tokens(1)).toEqual(cluster.expected(1).tokens);
+  });
+
+  it('ends a request that waits to have a device for itself, and gives that back', () => {
+    const cluster = new Cluster();
+    cluster.add({ key: 1, params: { maxTokens: 20 } });
+    cluster.turn();
+    const resume = { choices: [], losses: 2 };
+    cluster.add({ key: 2, resume, priority: 1 }, { key: 3, resume, priority: 1 });
+    cluster.turn();
+    cluster.add({ key: 4 });
+    cluster.scheduler.abort(3);
+    cluster.scheduler.abort(2);
+    cluster.turn();
+    expect(cluster.device(0).numSlotsInUse).toBe(2);
+    cluster.run();
+    for (const key of [1, 4]) expect(cluster.tokens(key)).toEqual(cluster.expected(key).tokens);
+  });
+
+  it('ends a guest, whose device is everybody’s again', () => {
+    const cluster = new Cluster({ maxStepsInFlight: 2 });
+    cluster.add({ key: 1, resume: { choices: [], losses: 2 } }, { key: 2 });
+    cluster.turn();
+    cluster.turn();
+    cluster.scheduler.abort(1);
+    cluster.run();
+    expect(cluster.reason(1)).toBe('abort');
+    expect(cluster.tokens(2)).toEqual(cluster.expected(2).tokens);
+  });
+
   it('does nothing to a request that has ended', () => {
     const cluster = startedCluster();
     cluster.add({ key: 1 });

@@ -6,7 +6,7 @@ const INTERNAL = expect.objectContaining({ code: 'ERR_INTERNAL' });
 
 describe('block accounting', () => {
   it('counts every block as free or used', () => {
-    const manager = new BlockManager(10, 4);
+    const manager = new BlockManager(10, 4, false);
     const [a, b] = [new WordBuffer(), new WordBuffer()];
     manager.append(a, 3);
     manager.append(b, 5);
@@ -21,7 +21,7 @@ describe('block accounting', () => {
   });
 
   it('refuses to give out more blocks than are free, and gives out none then', () => {
-    const manager = new BlockManager(2, 4);
+    const manager = new BlockManager(2, 4, false);
     const blocks = new WordBuffer();
     expect(() => manager.append(blocks, 3)).toThrow(INTERNAL);
     expect(blocks.length).toBe(0);
@@ -29,7 +29,7 @@ describe('block accounting', () => {
   });
 
   it('refuses to free a block twice', () => {
-    const manager = new BlockManager(4, 4);
+    const manager = new BlockManager(4, 4, false);
     const blocks = new WordBuffer();
     manager.append(blocks, 2);
     const again = new WordBuffer();
@@ -40,10 +40,13 @@ describe('block accounting', () => {
   });
 
   it('keeps a shared block until its last owner frees it', () => {
-    const manager = new BlockManager(4, 4);
+    const manager = new BlockManager(4, 4, false);
     const [first, second] = [new WordBuffer(), new WordBuffer()];
     manager.append(first, 3);
-    manager.share(first, 2, second);
+    for (const block of first.view(0, 2)) {
+      manager.hold(block);
+      second.push(block);
+    }
     manager.append(second, 1);
     expect(manager.numFree).toBe(0);
     manager.free(first);
@@ -53,14 +56,12 @@ describe('block accounting', () => {
   });
 
   it('refuses to share a free block', () => {
-    const manager = new BlockManager(4, 4);
-    const blocks = new WordBuffer();
-    blocks.push(1);
-    expect(() => manager.share(blocks, 1, new WordBuffer())).toThrow(INTERNAL);
+    const manager = new BlockManager(4, 4, false);
+    expect(() => manager.hold(1)).toThrow(INTERNAL);
   });
 
   it('rounds tokens up to blocks', () => {
-    const manager = new BlockManager(4, 16);
+    const manager = new BlockManager(4, 16, false);
     expect([0, 1, 16, 17].map((numTokens) => manager.blocksFor(numTokens))).toEqual([0, 1, 1, 2]);
   });
 });

@@ -6,7 +6,7 @@ import type { FinishReason } from '../../../src/protocol/requests.js';
 import type { ResolvedParams, ResolvedRequest } from '../../../src/scheduler/resolved-request.js';
 import { Scheduler } from '../../../src/scheduler/scheduler.js';
 import type { ScheduledRequest } from '../../../src/scheduler/sequence.js';
-import { FakeDevice, limitsOf } from './fake-device.js';
+import { FakeDevice, limitsOf, type StepCost } from './fake-device.js';
 import { undisturbed } from './fake-model.js';
 
 /** Parameters that generate 8 tokens and stop at nothing. */
@@ -58,22 +58,29 @@ export function requestOf(shape: RequestShape): ResolvedRequest {
 export interface ClusterOptions {
   readonly devices?: readonly Partial<DeviceLimits>[];
   readonly maxStepsInFlight?: number;
+  readonly prefixCaching?: boolean;
+  readonly cost?: StepCost;
 }
 
 export class Cluster {
   readonly scheduler: Scheduler;
-  readonly devices: readonly FakeDevice[];
+  readonly devices: FakeDevice[];
   readonly requests = new Map<number, ResolvedRequest>();
   /** Requests in the order of their end. */
   readonly ended: ScheduledRequest[] = [];
+  readonly #open = new Map<number, ScheduledRequest>();
   readonly #lost = new Set<number>();
+  readonly #cost: StepCost | undefined;
   nowMs = 0;
 
-  constructor({ devices = [{}], maxStepsInFlight = 1 }: ClusterOptions = {}) {
-    this.devices = devices.map((limits) => new FakeDevice(limitsOf(limits)));
+  constructor(options: ClusterOptions = {}) {
+    const { devices = [{}], maxStepsInFlight = 1, prefixCaching = false, cost } = options;
+    this.#cost = cost;
+    this.devices = devices.map((limits) => new FakeDevice(limitsOf(limits), cost));
     this.scheduler = new Scheduler({
       devices: this.devices.map(({ limits }) => limits),
       maxStepsInFlight,
+      prefixCaching,
     });
   }
 
@@ -81,7 +88,7 @@ export class Cluster {
     for (const shape of shapes) {
       const request = requestOf(shape);
       this.requests.set(request.key, request);
-      this.scheduler.add(request);
+      this.#open.set(request.key, this.scheduler.add(request));
     }
   }
 
@@ -114,7 +121,7 @@ export class Cluster {
   fail(index = 0): boolean {
     const device = this.device(index);
     if (device.numResults === 0) return false;
-    const [stepId = 0] = device.takeResult();
+    const stepId = device.failStep();
     this.scheduler.fail(index, stepId, { code: 'ERR_DEVICE', message: 'injected' });
     this.collect();
     return true;
@@ -125,6 +132,18 @@ export class Cluster {
     this.#lost.add(index);
     this.scheduler.dropDevice(index, { code: 'ERR_DEVICE_LOST', message: 'injected' });
     this.collect();
+  }
+
+  /** A lost device is back, with nothing of what it had. */
+  restore(index: number): void {
+    const device = new FakeDevice(this.device(index).limits, this.#cost);
+    this.devices[index] = device;
+    this.#lost.delete(index);
+    this.scheduler.restoreDevice(index, device.limits);
+  }
+
+  isLost(index: number): boolean {
+    return this.#lost.has(index);
   }
 
   /** Every device submits what it can and answers one step. True while anything happens. */
@@ -150,10 +169,11 @@ export class Cluster {
     this.checkIdle();
   }
 
-  /** Every slot and block is free. */
+  /** Every slot is free, and nobody holds a block. */
   checkIdle(): void {
     for (const lane of this.scheduler.lanes) {
-      expect(lane.blocks.numFree).toBe(lane.blocks.numTotal);
+      expect(lane.blocks.numAvailable).toBe(lane.blocks.numTotal);
+      expect([lane.numGrowing, lane.inbox.size]).toEqual([0, 0]);
       expect(lane.numFreeSlots).toBe(lane.limits.numSlots);
       expect(lane.numActive).toBe(0);
     }
@@ -164,8 +184,14 @@ export class Cluster {
     for (const request of this.scheduler.effects.ended) {
       expect(this.ended.map(({ key }) => key)).not.toContain(request.key);
       this.ended.push(request);
+      this.#open.delete(request.key);
     }
     this.scheduler.effects.clear();
+  }
+
+  /** A request that has not ended. */
+  open(key: number): ScheduledRequest | undefined {
+    return this.#open.get(key);
   }
 
   outcome(key: number): ScheduledRequest {

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { ResultHeader } from '../../../src/protocol/step-block.js';
+import { takeSnapshot } from '../../../src/scheduler/metrics.js';
 import { Cluster } from './cluster.js';
 
 describe('counters', () => {
@@ -13,6 +15,7 @@ describe('counters', () => {
       finishedRequests: 6,
       failedRequests: 0,
       promptTokens: 60,
+      cachedTokens: 0,
       completionTokens: 21,
     });
     const counters = lanes[0]?.counters;
@@ -34,11 +37,73 @@ describe('counters', () => {
     const counters = cluster.scheduler.lanes[0]?.counters;
     // One step decodes 3 of 4 rows, then two steps 2 of 2, then two steps 1 of 1.
     expect(counters?.graphUse()).toEqual([
-      { batchSize: 1, replays: 2 },
-      { batchSize: 2, replays: 2 },
-      { batchSize: 4, replays: 1 },
+      { batchSize: 1, replays: 2, paddedRows: 0 },
+      { batchSize: 2, replays: 2, paddedRows: 0 },
+      { batchSize: 4, replays: 1, paddedRows: 1 },
     ]);
     expect(counters?.paddedRows).toBe(1);
+  });
+
+  it('tell what the prefix cache spared and what it holds, and who is where', () => {
+    const cluster = new Cluster({ prefixCaching: true, devices: [{ maxBatchedTokens: 16 }] });
+    const promptIds = Int32Array.from({ length: 13 }, (_, index) => index);
+    cluster.add({ key: 1, promptIds, params: { maxTokens: 1 } });
+    cluster.run();
+    cluster.add({ key: 2, promptIds }, { key: 3, promptLength: 30 }, { key: 4 });
+    cluster.submit();
+    const snapshot = takeSnapshot({
+      scheduler: cluster.scheduler,
+      deviceNames: ['cpu:0'],
+      uptimeMs: 5,
+      numPreparing: 1,
+      numOpen: 3,
+    });
+    expect(snapshot).toMatchObject({
+      queuedRequests: 2,
+      runningRequests: 2,
+      promptTokens: 13,
+      cachedTokens: 0,
+    });
+    expect(snapshot.devices[0]).toMatchObject({
+      device: 'cpu:0',
+      runningSequences: 2,
+      prefillingSequences: 1,
+      waitingSequences: 0,
+      totalBlocks: 64,
+      cachedBlocks: 0,
+      freeBlocks: 64 - 4 - 8,
+      cacheHitTokens: 12,
+    });
+    cluster.run();
+    expect(cluster.scheduler.totals.cachedTokens).toBe(12);
+    expect(cluster.scheduler.lanes[0]?.blocks.numCached).toBeGreaterThan(0);
+  });
+
+  it('count steps that ran without a graph', () => {
+    const cluster = new Cluster();
+    cluster.add({ key: 1, params: { maxTokens: 3 } });
+    cluster.turn();
+    cluster.submit();
+    const result = cluster.device(0).takeResult();
+    result[ResultHeader.decodeBatchSize] = -1;
+    cluster.scheduler.apply(0, result, 0);
+    cluster.run();
+    expect(cluster.scheduler.lanes[0]?.counters).toMatchObject({ eagerSteps: 1, paddedRows: 0 });
+  });
+
+  it('name each request once when a device gets it', () => {
+    const cluster = new Cluster({ devices: [{ numSlots: 1 }] });
+    cluster.add({ key: 1, params: { n: 2, maxTokens: 2 } }, { key: 2 });
+    const { scheduler } = cluster;
+    const started: number[][] = [];
+    for (let step = scheduler.schedule(0, 0); step !== null; step = scheduler.schedule(0, 0)) {
+      started.push(scheduler.effects.started.map(({ key }) => key));
+      cluster.device(0).submit(step.words);
+      scheduler.apply(0, cluster.device(0).takeResult(), 0);
+      scheduler.effects.clear();
+    }
+    expect(started.filter((keys) => keys.length > 0)).toEqual([[1], [2]]);
+    expect(started[0]).toEqual([1]);
   });
 
   it('tell requests that wait from those that run', () => {

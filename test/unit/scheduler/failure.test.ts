@@ -75,6 +75,23 @@ describe('a step that fails', () => {
   });
 });
 
+describe('a row without a token', () => {
+  it('fails its request with all choices, and no other', () => {
+    const cluster = new Cluster();
+    cluster.add({ key: 1, params: { n: 2 } }, { key: 2 });
+    cluster.turn();
+    cluster.submit();
+    const result = cluster.device(0).takeResult();
+    result[RESULT_HEADER_WORDS + 1] = -1;
+    cluster.scheduler.apply(0, result, 0);
+    cluster.collect();
+    expect(cluster.outcome(1).error?.code).toBe('ERR_DEVICE');
+    cluster.run();
+    expect(cluster.tokens(2)).toEqual(cluster.expected(2).tokens);
+    expect(cluster.scheduler.totals).toMatchObject({ finishedRequests: 1, failedRequests: 1 });
+  });
+});
+
 describe('a result that fits no step', () => {
   it('is refused: of another step, with other rows, for another slot, cut short', () => {
     const cluster = new Cluster();
@@ -174,17 +191,21 @@ describe('a lost device', () => {
     cluster.checkUndisturbed();
   });
 
-  it('fails every request when it was the last one', () => {
+  it('leaves its requests waiting when it was the last one', () => {
     const cluster = new Cluster();
-    cluster.add({ key: 1 }, { key: 2 });
+    cluster.add({ key: 1 }, { key: 2, deadlineAtMs: 5 });
+    cluster.turn();
     cluster.submit();
     cluster.lose(0);
-    expect(cluster.ended.map(({ error }) => error?.code)).toEqual([
-      'ERR_DEVICE_LOST',
-      'ERR_DEVICE_LOST',
-    ]);
+    expect(cluster.ended).toEqual([]);
     expect(cluster.scheduler.schedule(0, 0)).toBeNull();
+    expect(cluster.scheduler.countQueuedRequests()).toBe(2);
     cluster.checkIdle();
+    cluster.scheduler.expire(5);
+    cluster.restore(0);
+    cluster.run();
+    expect(cluster.reason(2)).toBe('deadline');
+    expect(cluster.tokens(1)).toEqual(cluster.expected(1).tokens);
   });
 
   it('is not listened to any more', () => {

@@ -1,38 +1,52 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Cluster } from './cluster.js';
+import { checkInvariants } from './invariants.js';
 
 /** Something that happens between two steps. */
 type Event =
   | {
       readonly kind: 'add';
+      /** Requests of one family have equal prompts, up to the shorter one's length, and seeds. */
+      readonly family: number;
       readonly promptLength: number;
+      readonly losses: number;
       readonly maxTokens: number;
       readonly minTokens: number;
       readonly n: number;
       readonly priority: number;
       readonly deadlineInMs: number | null;
       readonly stops: boolean;
+      readonly hasPenalties: boolean;
+      readonly needsLastToken: boolean;
     }
   | { readonly kind: 'abort' | 'finish'; readonly pick: number }
-  | { readonly kind: 'submit' | 'deliver' | 'fail'; readonly device: number }
+  | {
+      readonly kind: 'submit' | 'deliver' | 'fail' | 'lose' | 'restore';
+      readonly device: number;
+    }
   | { readonly kind: 'turn' };
 
 const BLOCK_SIZE = 4;
 const STOP_IDS = [1, 2, 3];
+const NUM_RUNS = Number(process.env.NUM_RUNS ?? 300);
 
 const event: fc.Arbitrary<Event> = fc.oneof(
   {
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('add' as const),
-      promptLength: fc.integer({ min: 1, max: 24 }),
+      family: fc.integer({ min: 0, max: 2 }),
+      promptLength: fc.oneof(fc.integer({ min: 1, max: 24 }), fc.constantFrom(8, 12, 16)),
+      losses: fc.constantFrom(0, 0, 0, 1, 2),
       maxTokens: fc.integer({ min: 1, max: 24 }),
       minTokens: fc.integer({ min: 0, max: 4 }),
       n: fc.integer({ min: 1, max: 3 }),
       priority: fc.integer({ min: -1, max: 1 }),
       deadlineInMs: fc.option(fc.integer({ min: 0, max: 30 }), { freq: 5 }),
       stops: fc.boolean(),
+      hasPenalties: fc.boolean(),
+      needsLastToken: fc.option(fc.constant(true), { freq: 4, nil: false }).map(Boolean),
     }),
   },
   {
@@ -50,47 +64,50 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('fail' as const), device: fc.nat() }) },
-  { weight: 4, arbitrary: fc.constant({ kind: 'turn' as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('lose' as const, 'restore' as const),
+      device: fc.nat(),
+    }),
+  },
+  { weight: 8, arbitrary: fc.constant({ kind: 'turn' as const }) },
 );
 
 const setup = fc.record({
-  numDevices: fc.integer({ min: 1, max: 3 }),
+  numDevices: fc.constantFrom(1, 1, 2, 3),
   maxStepsInFlight: fc.integer({ min: 1, max: 3 }),
+  prefixCaching: fc.boolean(),
   numSlots: fc.integer({ min: 1, max: 6 }),
   // From barely one sequence to all of them.
   numBlocks: fc.integer({ min: 7, max: 60 }),
   maxBatchedTokens: fc.integer({ min: 1, max: 40 }),
-  /** A device to lose after so many events. */
-  loss: fc.option(fc.record({ after: fc.nat(60), device: fc.nat() }), { freq: 3 }),
-  events: fc.array(event, { maxLength: 120 }),
+  events: fc.array(event, { maxLength: 150 }),
 });
-
-/** Used blocks are exactly those of the sequences on the device, and each belongs to one of them. */
-function checkBlocks(cluster: Cluster): void {
-  for (const { blocks, running, prefilling } of cluster.scheduler.lanes) {
-    const held: number[] = [];
-    for (const list of [running, prefilling]) {
-      for (let rank = 0; rank < list.length; rank++) held.push(...list.at(rank).blocks.view());
-    }
-    expect(new Set(held).size).toBe(held.length);
-    expect(blocks.numUsed).toBe(held.length);
-    expect(blocks.numFree + blocks.numUsed).toBe(blocks.numTotal);
-  }
-}
 
 /** Keys of requests that were ended from outside, and so may have fewer tokens. */
 function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): void {
   const numRequests = cluster.requests.size;
   switch (happening.kind) {
     case 'add': {
-      const { promptLength, maxTokens, minTokens, n, priority, deadlineInMs, stops } = happening;
+      const { family, promptLength, maxTokens, minTokens, n, priority } = happening;
+      const { deadlineInMs, stops, hasPenalties, needsLastToken, losses } = happening;
       if (deadlineInMs !== null) disturbed.add(numRequests);
       cluster.add({
         key: numRequests,
-        promptLength,
+        promptIds: Int32Array.from({ length: promptLength }, (_, index) => family + index),
         priority,
+        needsLastToken,
+        resume: { choices: [], losses },
         deadlineAtMs: deadlineInMs === null ? Infinity : cluster.nowMs + deadlineInMs,
-        params: { maxTokens, minTokens, n, stopTokenIds: stops ? STOP_IDS : [] },
+        params: {
+          maxTokens,
+          minTokens,
+          n,
+          seed: family,
+          stopTokenIds: stops ? STOP_IDS : [],
+          repetitionPenalty: hasPenalties ? 1.25 : 1,
+        },
       });
       return;
     }
@@ -104,41 +121,49 @@ function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): 
       if (cluster.scheduler.finish(key, happening.pick % 2, 'stop', 3)) disturbed.add(key);
       return;
     }
-    case 'submit':
-      cluster.submit(happening.device % cluster.devices.length);
-      return;
-    case 'deliver':
-      cluster.deliver(happening.device % cluster.devices.length);
-      return;
-    case 'fail':
-      cluster.fail(happening.device % cluster.devices.length);
-      return;
     case 'turn':
       cluster.turn();
+      return;
+    default:
+      playDeviceEvent(cluster, happening.kind, happening.device % cluster.devices.length);
+  }
+}
+
+function playDeviceEvent(
+  cluster: Cluster,
+  kind: 'submit' | 'deliver' | 'fail' | 'lose' | 'restore',
+  device: number,
+): void {
+  if (cluster.isLost(device)) {
+    if (kind === 'restore') cluster.restore(device);
+  } else if (kind === 'lose') {
+    cluster.lose(device);
+  } else if (kind !== 'restore') {
+    cluster[kind](device);
   }
 }
 
 describe('whatever happens', () => {
   it('no block is lost or held twice, every request ends once, tokens are right and add up', () => {
     fc.assert(
-      fc.property(setup, ({ numDevices, maxStepsInFlight, loss, events, ...limits }) => {
+      fc.property(setup, ({ numDevices, maxStepsInFlight, prefixCaching, events, ...limits }) => {
         const device = { ...limits, blockSize: BLOCK_SIZE, maxModelLen: 48 };
         const devices = Array.from({ length: numDevices }, () => device);
-        const cluster = new Cluster({ devices, maxStepsInFlight });
+        const cluster = new Cluster({ devices, maxStepsInFlight, prefixCaching });
         const disturbed = new Set<number>();
-        for (const [index, happening] of events.entries()) {
-          if (loss !== null && loss.after === index && numDevices > 1) {
-            cluster.lose(loss.device % numDevices);
-          }
+        for (const happening of events) {
           playEvent(cluster, happening, disturbed);
           cluster.collect();
-          checkBlocks(cluster);
+          checkInvariants(cluster.scheduler);
+        }
+        for (let index = 0; index < numDevices; index++) {
+          if (cluster.isLost(index)) cluster.restore(index);
         }
         cluster.run();
-        checkBlocks(cluster);
+        checkInvariants(cluster.scheduler);
         checkOutcomes(cluster, disturbed);
       }),
-      { numRuns: 300 },
+      { numRuns: NUM_RUNS },
     );
   });
 });

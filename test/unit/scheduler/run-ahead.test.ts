@@ -56,6 +56,41 @@ describe('two steps in flight', () => {
     expect(cluster.reason(1)).toBe('abort');
   });
 
+  it('holds a sequence until its last token is here when its request needs that', () => {
+    const cluster = runAhead();
+    cluster.add(
+      { key: 1, needsLastToken: true, params: { maxTokens: 5 } },
+      { key: 2, params: { maxTokens: 9 } },
+    );
+    cluster.run();
+    cluster.checkUndisturbed();
+    // Both decode in the first steps of the pair that is under way, only the other one in the second.
+    const { history } = cluster.device(0);
+    expect(history.slice(0, 5).map((step) => step.numDecode)).toEqual([0, 1, 2, 1, 2]);
+  });
+
+  it('submits nothing while all sequences are held', () => {
+    const cluster = runAhead();
+    cluster.add({ key: 1, needsLastToken: true }, { key: 2, needsLastToken: true });
+    expect([cluster.submit(), cluster.submit()]).toEqual([true, false]);
+    cluster.deliver();
+    expect([cluster.submit(), cluster.submit()]).toEqual([true, false]);
+    cluster.run();
+    cluster.checkUndisturbed();
+    expect(cluster.device(0).history).toHaveLength(8);
+  });
+
+  it('starts another prompt while all sequences are held', () => {
+    const cluster = runAhead();
+    cluster.add({ key: 1, needsLastToken: true });
+    cluster.submit();
+    cluster.add({ key: 2, promptLength: 3 });
+    cluster.submit();
+    expect(cluster.device(0).history[1]).toMatchObject({ numDecode: 0, numPrefillTokens: 3 });
+    cluster.run();
+    cluster.checkUndisturbed();
+  });
+
   it('gives the tokens of one step in flight', () => {
     const cluster = runAhead({ numBlocks: 16, maxModelLen: 40, maxBatchedTokens: 7 });
     cluster.add(

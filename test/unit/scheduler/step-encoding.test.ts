@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { Admit } from '../../../src/protocol/step-block.js';
 import { choiceSeed } from '../../../src/scheduler/sampling-record.js';
+import { SeenTokens } from '../../../src/scheduler/seen-tokens.js';
 import { ScheduledRequest, type Sequence } from '../../../src/scheduler/sequence.js';
 import { StepBlockWriter } from '../../../src/scheduler/step-block-writer.js';
 import { paramsOf, requestOf } from './cluster.js';
 import { floatOf, readStep } from './step-reader.js';
+
+const NOTHING_SEEN = new SeenTokens(50);
 
 function sequenceOf(shape: Parameters<typeof requestOf>[0], choice = 0): Sequence {
   const request = new ScheduledRequest(requestOf(shape), 1000, 0);
@@ -20,11 +23,12 @@ describe('a step block', () => {
     const sequence = sequenceOf({ key: 1, promptIds: Int32Array.of(1, 2, 3, 4, 5) });
     for (const block of [9, 8, 7]) sequence.blocks.push(block);
     writer.hold(2);
+    writer.copy(3, 9);
     writer.prefill(sequence, 3);
     sequence.numComputed = 3;
     writer.append(sequence, 1);
     writer.release(4);
-    writer.admit(sequence);
+    writer.admit(sequence, NOTHING_SEEN);
     writer.release(6);
     const step = readStep(writer.finish(77, 12));
     expect(step).toMatchObject({
@@ -32,6 +36,7 @@ describe('a step block', () => {
       numDecode: 12,
       released: [4, 6],
       appends: [{ slot: 5, firstColumn: 1, blocks: [8, 7] }],
+      copies: [[3, 9]],
       prefills: [{ slot: 5, position: 0, isLast: false, tokens: [1, 2, 3] }],
       held: [2],
     });
@@ -40,7 +45,7 @@ describe('a step block', () => {
 
   it('starts empty after every step', () => {
     const writer = new StepBlockWriter();
-    writer.admit(sequenceOf({ key: 1 }));
+    writer.admit(sequenceOf({ key: 1 }), NOTHING_SEEN);
     writer.release(1);
     writer.finish(1, 0);
     expect(readStep(writer.finish(2, 3))).toEqual({
@@ -58,7 +63,7 @@ describe('a step block', () => {
   it('feeds prompt and generated tokens as one, across their border', () => {
     const writer = new StepBlockWriter();
     const sequence = sequenceOf({ key: 1, promptIds: Int32Array.of(1, 2, 3) });
-    for (const token of [10, 11, 12]) sequence.generated.push(token);
+    for (const token of [10, 11, 12]) sequence.addToken(token);
     for (const [start, count] of [
       [0, 2],
       [2, 2],
@@ -106,8 +111,8 @@ describe('a step block', () => {
       },
     });
     // Known already, and so fed again: they are no part of the prompt.
-    sequence.generated.push(1);
-    writer.admit(sequence);
+    sequence.addToken(1);
+    writer.admit(sequence, NOTHING_SEEN);
     const [admitted] = readStep(writer.finish(1, 0)).admitted;
     const word = (index: number): number => admitted?.words[index] ?? Number.NaN;
     const float = (index: number): number => floatOf(word(index));
@@ -129,12 +134,41 @@ describe('a step block', () => {
   });
 });
 
+describe('seen tokens', () => {
+  it('go with the admission: each once, with where and how often', () => {
+    const writer = new StepBlockWriter();
+    const promptIds = Int32Array.of(7, 8, 7, 9);
+    const sequence = sequenceOf({ key: 1, promptIds, params: { logitBias: [[3, 1]] } });
+    for (const token of [8, 5, 5, 6]) sequence.addToken(token);
+    const seen = new SeenTokens(50);
+    expect(seen.collect(sequence, 7, 10)).toBe(7);
+    writer.admit(sequence, seen);
+    const [admitted] = readStep(writer.finish(1, 0)).admitted;
+    const inPrompt = -(2 ** 31);
+    expect(admitted?.seen).toEqual([
+      [7, inPrompt],
+      [8, inPrompt + 1],
+      [9, inPrompt],
+      [5, 2],
+    ]);
+    expect(admitted?.bias).toEqual([[3, 1]]);
+  });
+
+  it('stop before there are too many, and start over', () => {
+    const seen = new SeenTokens(50);
+    const sequence = sequenceOf({ key: 1, promptIds: Int32Array.of(1, 1, 2, 2, 3) });
+    expect([seen.collect(sequence, 5, 2), seen.size]).toEqual([4, 2]);
+    expect([seen.collect(sequence, 5, 3), seen.size]).toEqual([5, 3]);
+    expect([seen.collect(sequence, 1, 0), seen.size]).toEqual([0, 0]);
+  });
+});
+
 describe('the seed of a choice', () => {
   it.each([0, 1, -1, 2 ** 32, -(2 ** 40) + 3, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER])(
     'is the 64-bit seed %d itself for choice 0, split in two words',
     (seed) => {
       const writer = new StepBlockWriter();
-      writer.admit(sequenceOf({ key: 1, params: { seed } }));
+      writer.admit(sequenceOf({ key: 1, params: { seed } }), NOTHING_SEEN);
       const words = readStep(writer.finish(1, 0)).admitted[0]?.words ?? [];
       const low = BigInt.asUintN(32, BigInt(words[Admit.seedLow] ?? 0));
       const high = BigInt(words[Admit.seedHigh] ?? 0);
@@ -155,7 +189,7 @@ describe('the seed of a choice', () => {
 
   it('goes with the choice into its record', () => {
     const writer = new StepBlockWriter();
-    writer.admit(sequenceOf({ key: 1, params: paramsOf({ n: 2, seed: 0 }) }, 1));
+    writer.admit(sequenceOf({ key: 1, params: paramsOf({ n: 2, seed: 0 }) }, 1), NOTHING_SEEN);
     const words = readStep(writer.finish(1, 0)).admitted[0]?.words ?? [];
     expect((words[Admit.seedHigh] ?? 0) >>> 0).toBe(0xe220a839);
     expect((words[Admit.seedLow] ?? 0) >>> 0).toBe(0x7b1dcdaf);

@@ -42,6 +42,15 @@ describe('a checkpoint with a tokenizer', () => {
     ]);
   });
 
+  test('names ids one by one, special tokens by their names', async () => {
+    const tasks = await withTokenizer();
+    const [named] = await tasks.nameTokens({ rows: [[piece('b'), 2, byte(0xc3), 999_999]] });
+    if (named === undefined || 'error' in named) throw new Error('no names');
+    expect(new TextDecoder('latin1').decode(named.bytes)).toBe('b</s>\xc3');
+    expect([...named.ends]).toEqual([1, 5, 6, 6]);
+    expect([...named.isSpecial]).toEqual([0, 1, 0, 0]);
+  });
+
   test('detokenizes rows in pieces and reports the token that completed a stop', async () => {
     const tasks = await withTokenizer();
     const stop = ['x', 'bc'];

@@ -1,0 +1,71 @@
+// What scheduling costs: one scheduler on this thread, devices that take 1 ms for every step and run
+// 256 sequences each. Their time is virtual, the scheduler's is measured. No text, no messages.
+
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { count, counts } from '../options.js';
+import { median } from '../statistics.js';
+
+export const options = {
+  devices: { type: 'string', default: '1,8,64', help: 'numbers of devices (1,8,64)' },
+  milliseconds: { type: 'string', default: '400', help: 'virtual length of each round (400)' },
+  rounds: { type: 'string', default: '5', help: 'rounds, interleaved; medians are reported (5)' },
+};
+
+const SCHEDULER = new URL('../../dist/scheduler/scheduler.js', import.meta.url);
+/** Until prompts have come in and code is compiled. */
+const WARMUP_MS = 600;
+const AIM_STEP_MICROS = 80;
+const AIM_WAIT_PERCENT = 2;
+const AIM_WAIT_DEVICES = 8;
+
+function medians(results) {
+  const keys = Object.keys(results[0]);
+  return Object.fromEntries(keys.map((key) => [key, median(results.map((each) => each[key]))]));
+}
+
+function aimsFor(rows) {
+  const aims = rows.map(({ devices, stepMicros }) => ({
+    text:
+      `a step of 256 sequences costs ${stepMicros.toFixed(1)} µs with ${devices} device(s); ` +
+      `aim ${AIM_STEP_MICROS} µs`,
+    met: stepMicros <= AIM_STEP_MICROS,
+  }));
+  const row = rows.find(({ devices }) => devices === AIM_WAIT_DEVICES);
+  if (row === undefined) return aims;
+  const text =
+    `${AIM_WAIT_DEVICES} devices wait ${row.waitPercent.toFixed(2)} % of their time for the ` +
+    `scheduler; aim ${AIM_WAIT_PERCENT} %`;
+  return [...aims, { text, met: row.waitPercent <= AIM_WAIT_PERCENT }];
+}
+
+export async function run(values, log) {
+  const numsDevices = counts('devices', values.devices);
+  const milliseconds = count('milliseconds', values.milliseconds);
+  const rounds = count('rounds', values.rounds);
+  if (!existsSync(fileURLToPath(SCHEDULER))) {
+    throw new Error('dist/scheduler is missing: npm run build:ts');
+  }
+  const { Simulation } = await import('./simulation.js');
+  const simulations = numsDevices.map((numDevices) => {
+    log(`warming up ${numDevices} device(s)`);
+    const simulation = new Simulation(numDevices);
+    simulation.run(WARMUP_MS);
+    return { numDevices, simulation, results: [] };
+  });
+  for (let round = 1; round <= rounds; round += 1) {
+    log(`round ${round} of ${rounds}`);
+    for (const { simulation, results } of simulations) results.push(simulation.run(milliseconds));
+  }
+  const rows = simulations.map(({ numDevices, results }) => ({
+    devices: numDevices,
+    ...medians(results),
+  }));
+  const [first] = rows;
+  const last = rows[rows.length - 1];
+  return {
+    rows,
+    ratios: { stepOfMostOverFewestDevices: last.stepMicros / first.stepMicros },
+    aims: aimsFor(rows),
+  };
+}

@@ -1,0 +1,97 @@
+/** The progress of a batch job: rows, tokens per second, each device's share, time left. */
+
+import type { BatchFileProgress } from '../jobs/tally.js';
+import type { DeviceMetrics, MetricsSnapshot } from '../protocol/report.js';
+import { formatCount, formatDuration } from './format.js';
+import type { ProgressDisplay, ProgressState } from './progress.js';
+
+export interface BatchDisplayOptions {
+  readonly progress: ProgressDisplay;
+  /** Asked whenever the display is due; without an answer the last shares stay. */
+  readonly metrics: () => Promise<Pick<MetricsSnapshot, 'devices'>>;
+}
+
+type DeviceTokens = Pick<DeviceMetrics, 'device' | 'prefillTokens' | 'decodeTokens'>;
+
+/** Shows the latest progress of a job as often as its display wants it. */
+export class BatchDisplay implements Disposable {
+  readonly #options: BatchDisplayOptions;
+  readonly #timer: NodeJS.Timeout;
+  #latest: BatchFileProgress | null = null;
+  #devices: readonly DeviceTokens[] = [];
+  #isAsking = false;
+  #isClosed = false;
+
+  constructor(options: BatchDisplayOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.#show(), options.progress.intervalMs);
+  }
+
+  /** Called at every row: does next to nothing. */
+  update(now: BatchFileProgress): void {
+    this.#latest = now;
+  }
+
+  /** Nothing is shown any more. */
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+  }
+
+  async #show(): Promise<void> {
+    if (this.#latest === null || this.#isAsking) return;
+    this.#isAsking = true;
+    try {
+      ({ devices: this.#devices } = await this.#options.metrics());
+    } catch {
+      // An engine that is gone ends the job, which says so.
+    }
+    this.#isAsking = false;
+    if (!this.#isClosed) this.#options.progress.show(batchProgress(this.#latest, this.#devices));
+  }
+}
+
+/** A job's progress, as the display has it. */
+export function batchProgress(
+  now: BatchFileProgress,
+  devices: readonly DeviceTokens[],
+): ProgressState {
+  const { succeeded, failed, skipped, total, elapsedMs } = now;
+  const rate = (count: number) => formatCount(elapsedMs > 0 ? count / (elapsedMs / 1000) : 0);
+  const leftMs = timeLeftMs(now);
+  const parts = [
+    `${formatCount(failed)} failed`,
+    `${rate(now.promptTokens)} prompt + ${rate(now.completionTokens)} output tokens/s`,
+    shares(devices),
+    leftMs === null ? '' : `ETA ${formatDuration(leftMs)}`,
+  ];
+  return {
+    label: 'Running batch',
+    done: succeeded + failed + skipped,
+    total,
+    note: parts.filter((part) => part !== '').join(' · '),
+  };
+}
+
+/** null: nothing says how long it will take. Rows kept from before took this run no time. */
+function timeLeftMs({
+  total,
+  succeeded,
+  failed,
+  skipped,
+  elapsedMs,
+}: BatchFileProgress): number | null {
+  const done = succeeded + failed;
+  if (total === null || done === 0) return null;
+  return ((total - skipped - done) / done) * elapsedMs;
+}
+
+/** `cpu:0 52 %, cpu:1 48 %`: of all tokens that the devices have computed. */
+function shares(devices: readonly DeviceTokens[]): string {
+  const tokens = devices.map(({ prefillTokens, decodeTokens }) => prefillTokens + decodeTokens);
+  const all = tokens.reduce((sum, count) => sum + count, 0);
+  if (all === 0) return '';
+  return devices
+    .map(({ device }, index) => `${device} ${Math.round((100 * (tokens[index] ?? 0)) / all)} %`)
+    .join(', ');
+}

@@ -1,0 +1,34 @@
+/** How often, and after how long, a lost scheduler process is started again. */
+
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 10_000;
+
+export interface Restart {
+  /** 1 for the first one since a row last finished. */
+  readonly attempt: number;
+  readonly delayMs: number;
+}
+
+/** Each restart in a row waits twice as long as the one before. */
+export class RestartPolicy {
+  readonly #maxInRow: number;
+  #numInRow = 0;
+
+  /** @param maxInRow Restarts without a finished row in between. */
+  constructor(maxInRow: number) {
+    this.#maxInRow = maxInRow;
+  }
+
+  /** The process was lost: its next start, or null when there is to be none. */
+  next(): Restart | null {
+    if (this.#numInRow >= this.#maxInRow) return null;
+    const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#numInRow);
+    this.#numInRow++;
+    return { attempt: this.#numInRow, delayMs };
+  }
+
+  /** A row has finished: the restarts so far were worth it. */
+  reset(): void {
+    this.#numInRow = 0;
+  }
+}

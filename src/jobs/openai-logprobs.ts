@@ -1,0 +1,80 @@
+/**
+ * Log-probabilities in the two forms of the OpenAI API.
+ *
+ * Source: the completion and chat completion objects of its reference. A token of which the bytes
+ * are not whole characters is written `bytes:\xe2\x82`, as its completions do, and an id without
+ * text `token_id:7`.
+ */
+
+import type { ChoiceLogprob, TokenLogprob } from '../protocol/requests.js';
+
+/** The form of `/v1/completions`; `top_logprobs` has the token itself too, as documented. */
+export function completionLogprobs(entries: readonly ChoiceLogprob[], text: string) {
+  return {
+    tokens: entries.map(tokenText),
+    token_logprobs: entries.map(finiteLogprob),
+    top_logprobs: entries.map((entry) =>
+      Object.fromEntries([...entry.top, entry].map((one) => [tokenText(one), finiteLogprob(one)])),
+    ),
+    text_offset: textOffsets(entries, text),
+  };
+}
+
+/** The form of `/v1/chat/completions`. */
+export function chatLogprobs(entries: readonly ChoiceLogprob[]) {
+  return {
+    content: entries.map((entry) => ({
+      ...chatToken(entry),
+      top_logprobs: entry.top.map(chatToken),
+    })),
+    refusal: null,
+  };
+}
+
+function chatToken(token: TokenLogprob) {
+  return {
+    token: tokenText(token),
+    logprob: finiteLogprob(token),
+    bytes: token.bytes === undefined ? null : [...token.bytes],
+  };
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function tokenText({ tokenId, bytes }: TokenLogprob): string {
+  if (bytes === undefined) return `token_id:${tokenId}`;
+  try {
+    return decoder.decode(Uint8Array.from(bytes));
+  } catch {
+    // Not whole characters.
+    return `bytes:${bytes.map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join('')}`;
+  }
+}
+
+/**
+ * Where each token begins in its text, in characters (code points). A token that goes on with a
+ * character begins where that one does; what is not in the text begins where it would be.
+ */
+function textOffsets(entries: readonly ChoiceLogprob[], text: string): number[] {
+  const growing = new TextDecoder('utf-8', { ignoreBOM: true });
+  const textLength = countCharacters(text);
+  let length = 0;
+  return entries.map(({ bytes, isSpecial }) => {
+    const offset = Math.min(length, textLength);
+    if (bytes !== undefined && isSpecial !== true) {
+      length += countCharacters(growing.decode(Uint8Array.from(bytes), { stream: true }));
+    }
+    return offset;
+  });
+}
+
+function countCharacters(text: string): number {
+  let count = 0;
+  for (const _ of text) count++;
+  return count;
+}
+
+/** JSON has no infinity; OpenAI writes -9999 for a token that can't come. */
+function finiteLogprob({ logprob }: TokenLogprob): number {
+  return Math.max(logprob, -9999);
+}

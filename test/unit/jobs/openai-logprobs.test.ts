@@ -1,0 +1,77 @@
+import { describe, expect, test } from 'vitest';
+import { chatLogprobs, completionLogprobs } from '../../../src/jobs/openai-logprobs.js';
+import type { ChoiceLogprob, TokenLogprob } from '../../../src/protocol/requests.js';
+
+const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
+const token = (tokenId: number, bytes: readonly number[], logprob = -1): TokenLogprob => ({
+  tokenId,
+  logprob,
+  bytes,
+});
+const entry = (tokenId: number, bytes: readonly number[]): ChoiceLogprob => ({
+  ...token(tokenId, bytes),
+  top: [],
+});
+
+const [EURO_1 = 0, EURO_2 = 0, EURO_3 = 0] = bytesOf('€');
+
+describe('the log-probabilities of a completion', () => {
+  test('name tokens by their text, and say where each begins in it', () => {
+    const entries = [entry(1, bytesOf('Hé')), entry(2, bytesOf('😀')), entry(3, bytesOf(' you'))];
+    expect(completionLogprobs(entries, 'Hé😀 you')).toEqual({
+      tokens: ['Hé', '😀', ' you'],
+      token_logprobs: [-1, -1, -1],
+      top_logprobs: [{ Hé: -1 }, { '😀': -1 }, { ' you': -1 }],
+      text_offset: [0, 2, 3],
+    });
+  });
+
+  test('write what is not whole characters as bytes, in place of the character', () => {
+    const entries = [
+      entry(1, bytesOf('1')),
+      entry(2, [EURO_1, EURO_2]),
+      entry(3, [EURO_3]),
+      entry(4, bytesOf('!')),
+    ];
+    const { tokens, text_offset } = completionLogprobs(entries, '1€!');
+    expect(tokens).toEqual(['1', 'bytes:\\xe2\\x82', 'bytes:\\xac', '!']);
+    expect(text_offset).toEqual([0, 1, 1, 2]);
+  });
+
+  test('have special tokens by name, which take no room in the text', () => {
+    const special = { ...entry(9, bytesOf('<|im_end|>')), isSpecial: true as const };
+    const entries = [entry(1, bytesOf('ab')), special, entry(2, bytesOf('c')), special];
+    const { tokens, text_offset } = completionLogprobs(entries, 'abc');
+    expect(tokens).toEqual(['ab', '<|im_end|>', 'c', '<|im_end|>']);
+    expect(text_offset).toEqual([0, 2, 2, 3]);
+  });
+
+  test('stay inside a text that a stop string has cut', () => {
+    const entries = [entry(1, bytesOf('abc')), entry(2, bytesOf('defg'))];
+    expect(completionLogprobs(entries, 'a').text_offset).toEqual([0, 1]);
+  });
+
+  test('have the drawn token among the likeliest, even if it is none of them', () => {
+    const top = [token(5, bytesOf('x'), -0.1), token(6, bytesOf('y'), Number.NEGATIVE_INFINITY)];
+    const { top_logprobs } = completionLogprobs([{ ...token(7, bytesOf('z'), -3), top }], 'z');
+    expect(top_logprobs).toEqual([{ x: -0.1, y: -9999, z: -3 }]);
+  });
+});
+
+test('the log-probabilities of a chat have text and bytes of every token', () => {
+  const top = [token(5, [EURO_1], -0.5), { tokenId: 600, logprob: -2 }];
+  expect(chatLogprobs([{ ...token(7, bytesOf('é'), -3), top }])).toEqual({
+    content: [
+      {
+        token: 'é',
+        logprob: -3,
+        bytes: [0xc3, 0xa9],
+        top_logprobs: [
+          { token: 'bytes:\\xe2', logprob: -0.5, bytes: [0xe2] },
+          { token: 'token_id:600', logprob: -2, bytes: null },
+        ],
+      },
+    ],
+    refusal: null,
+  });
+});
