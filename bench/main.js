@@ -74,6 +74,12 @@ function parse(args, options, strict) {
   }
 }
 
+/** Where a result was written says nothing about it. */
+function withoutOut(args) {
+  const at = args.indexOf('--out');
+  return at === -1 ? args : [...args.slice(0, at), ...args.slice(at + 2)];
+}
+
 /** One line per aim, met or missed. */
 function formatAims(aims) {
   return aims.map(({ text, met }) => `${met ? 'met   ' : 'MISSED'}  ${text}`).join('\n');
@@ -102,7 +108,7 @@ async function main(args) {
 
   const environment = describeEnvironment();
   const { rows, ratios, aims } = await run(values, (text) => console.error(text));
-  const command = `npm run bench -- ${args.join(' ')}`;
+  const command = `npm run bench -- ${withoutOut(args).join(' ')}`;
   const result = { schema: 1, scope, ...environment, command, rows, ratios, aims };
   const json = `${JSON.stringify(result, null, 2)}\n`;
   if (values.out !== undefined) {

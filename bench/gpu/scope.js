@@ -62,7 +62,7 @@ async function startupRows(common, repeats) {
     graphs: capture.graphs.length,
     regionMs: capture.regionMs,
     frozen: capture.frozen,
-    graphsMib: memory.graphsBytes / 2 ** 20,
+    graphsMb: memory.graphsBytes / 1e6,
     phases: Object.fromEntries(phases.map(({ name, durationMs }) => [name, durationMs])),
   }));
 }
@@ -114,10 +114,10 @@ export async function run(values, log) {
       met: tokensPerS >= wanted,
     });
   }
-  for (const { device, readyMs, regionMs, graphs, frozen, graphsMib, phases } of started) {
+  for (const { device, readyMs, regionMs, graphs, frozen, graphsMb, phases } of started) {
     ratios[`${device} ready ms`] = readyMs;
     ratios[`${device} region ms, ${graphs} graphs`] = regionMs;
-    ratios[`${device} graphs MiB`] = graphsMib;
+    ratios[`${device} graphs megabytes`] = graphsMb;
     for (const [name, ms] of Object.entries(phases)) ratios[`${device} ${name} ms`] = ms;
     aims.push({
       text: `${device}: ${graphs} graphs in ${regionMs.toFixed(0)} ms, ${frozen ? 'frozen' : 'not frozen'}, wanted ${WANTED_REGION_MS}`,
