@@ -51,7 +51,7 @@ function section(fileName) {
   const result = JSON.parse(readFileSync(join(RESULTS, fileName), 'utf8'));
   const aims = result.aims.map(({ text, met }) => `- ${met ? 'Met' : '**Missed**'}: ${text}`);
   return [
-    `## ${result.scope}`,
+    `## ${fileName.replace('.json', '')}`,
     EXPLANATIONS[result.scope] ?? '',
     `${result.gpus?.map(({ name, driver }) => `${name} (driver ${driver}), `).join('') ?? ''}${result.cpu}, ${result.threads} threads, Node ${result.node}, ${result.date.slice(0, 10)}, load ` +
       `${result.loadBefore?.toFixed(1) ?? 'unknown'}, commit ${result.commit ?? 'unknown'} ([results/${fileName}](../bench/results/${fileName})):`,
