@@ -4,7 +4,7 @@ import type { DeviceLimits } from '../protocol/messages.js';
 import type { DeviceCounters } from './device-counters.js';
 import type { Effects } from './effects.js';
 import type { Inbox } from './inbox.js';
-import { blockHash } from './prefix-hashes.js';
+import { hashBlock } from './prefix-hashes.js';
 import { PrefixHit, type PrefixSite } from './prefix-hit.js';
 import type { SeenTokens } from './seen-tokens.js';
 import { NEVER_CACHED, type Sequence } from './sequence.js';
@@ -25,6 +25,8 @@ export interface AdmissionSite extends PrefixSite {
   readonly counters: DeviceCounters;
   /** Gives the sequence a slot and the blocks that it lacks. */
   seat(sequence: Sequence): void;
+  /** The sequence starts with so many cached blocks, the last of which has this hash. */
+  startCaching(sequence: Sequence, numBlocks: number, hash: number): void;
 }
 
 /** The admissions of one device, step by step. */
@@ -112,7 +114,7 @@ export class Admission {
       this.#copySources.push(hit.copySource);
     }
     sequence.numComputed = hit.numTokens;
-    sequence.numCachedBlocks = hit.blocks.length;
+    lane.startCaching(sequence, hit.blocks.length, hit.lastHash(sequence));
     if (hit.numTokens > 0) sequence.borrowedIn = lane.nextStep;
     lane.seat(sequence);
     if (hit.copySource !== -1) {
@@ -130,11 +132,12 @@ export class Admission {
 
   /** The step being planned computes tokens of a sequence, up to its `numComputed`. */
   notePrefill(sequence: Sequence): void {
-    const { blockSize, cache } = this.#lane.blocks;
+    const { blockSize, cache, tokens } = this.#lane.blocks;
     const column = sequence.numCachedBlocks;
     if (cache === null || column === NEVER_CACHED) return;
     if ((column + 1) * blockSize > sequence.numComputed) return;
-    this.#pendingHashes.add(blockHash(sequence, column, blockSize));
+    sequence.copyBlock(column, tokens);
+    this.#pendingHashes.add(hashBlock(sequence.cachedHash, tokens));
   }
 
   /** The step has been planned. */
@@ -146,9 +149,10 @@ export class Admission {
 
   /** Whether the sequence's block in this column is being computed for another one. */
   #isPending(sequence: Sequence, column: number): boolean {
-    const { blockSize } = this.#lane.blocks;
+    const { blockSize, tokens } = this.#lane.blocks;
     if (this.#pendingHashes.size === 0) return false;
     if ((column + 1) * blockSize > sequence.numKnown) return false;
-    return this.#pendingHashes.has(blockHash(sequence, column, blockSize));
+    sequence.copyBlock(column, tokens);
+    return this.#pendingHashes.has(hashBlock(this.#hit.lastHash(sequence), tokens));
   }
 }

@@ -14,6 +14,8 @@ import type { WordBuffer } from './word-buffer.js';
 export class BlockManager {
   readonly blockSize: number;
   readonly numTotal: number;
+  /** Scratch: room for the tokens of one block. */
+  readonly tokens: Int32Array;
   /** null when prefixes are not cached. */
   readonly cache: PrefixCache | null;
   /** A stack: the first `#numFree` words are the free blocks. */
@@ -25,6 +27,7 @@ export class BlockManager {
   constructor(numBlocks: number, blockSize: number, hasCache: boolean) {
     this.blockSize = blockSize;
     this.numTotal = numBlocks;
+    this.tokens = new Int32Array(blockSize);
     this.cache = hasCache ? new PrefixCache(numBlocks, blockSize) : null;
     this.#numFree = numBlocks;
     // Block 0 comes off first.

@@ -6,8 +6,9 @@ import { DeviceCounters } from './device-counters.js';
 import { Inbox } from './inbox.js';
 import { type PrefillLimits, prefillTokens } from './prefill-budget.js';
 import { PrefixCache } from './prefix-cache.js';
-import { blockHash } from './prefix-hashes.js';
+import { hashBlock } from './prefix-hashes.js';
 import { RankedList } from './ranked-list.js';
+import { RecentTokens } from './recent-tokens.js';
 import { RequestQueue } from './request-queue.js';
 import type { SeenTokens } from './seen-tokens.js';
 import { NEVER_CACHED, precedes, type ScheduledRequest, type Sequence } from './sequence.js';
@@ -38,6 +39,7 @@ export class DeviceLane {
   /** Who comes next. */
   readonly inbox = new Inbox();
   readonly writer = new StepBlockWriter();
+  readonly #recent: RecentTokens;
   readonly counters: DeviceCounters;
   readonly times: StepTimeModel;
   readonly admission: Admission;
@@ -77,6 +79,7 @@ export class DeviceLane {
     this.times = new StepTimeModel(numSlots, maxBatchedTokens);
     this.#prefillLimits = { maxTokens: maxBatchedTokens, leastTokens: blockSize };
     this.admission = new Admission(this, seen);
+    this.#recent = new RecentTokens(numSlots);
     this.#maxStepsInFlight = maxStepsInFlight;
     this.#freeSlots = Int32Array.from({ length: numSlots }, (_, index) => numSlots - 1 - index);
     this.#numFreeSlots = numSlots;
@@ -158,6 +161,7 @@ export class DeviceLane {
     const slot = this.#freeSlots[--this.#numFreeSlots];
     if (slot === undefined) throw new PermafrostError('ERR_INTERNAL', 'no slot is free');
     sequence.slot = slot;
+    sequence.recent = this.#recent;
     sequence.deviceIndex = this.index;
     sequence.state = 'prefilling';
     const { blocks } = sequence;
@@ -209,39 +213,52 @@ export class DeviceLane {
     this.blocks.free(sequence.blocks);
     this.writer.release(sequence.slot);
     this.#freeSlots[this.#numFreeSlots++] = sequence.slot;
-    sequence.slot = -1;
-    sequence.numReserved = 0;
+    sequence.leaveSlot();
   }
 
-  /** Whether a block of the sequence was filled that is not cached. */
-  hasFullBlock({ numCachedBlocks, numComputed }: Sequence): boolean {
-    return (numCachedBlocks + 1) * this.blocks.blockSize <= numComputed;
+  /** A sequence starts with so many cached blocks, the last of which has this hash. */
+  startCaching(sequence: Sequence, numBlocks: number, hash: number): void {
+    const { cache } = this.blocks;
+    sequence.numCachedBlocks = numBlocks;
+    sequence.cachedHash = hash;
+    sequence.cachedSerial =
+      cache === null || numBlocks === 0
+        ? PrefixCache.root(sequence.request.cacheSalt)
+        : cache.serialOf(sequence.blocks.get(numBlocks - 1));
   }
 
   /**
-   * Makes a sequence's full blocks findable. All steps that compute them have been submitted: who
-   * finds them uses them in later steps, and the device runs its steps in order.
+   * Makes a sequence's full blocks findable: those of its prompt as it is computed, those it has
+   * generated when it leaves. All steps that compute them have been submitted: who finds them uses
+   * them in later steps, and the device runs its steps in order.
    */
   cacheBlocks(sequence: Sequence): void {
-    const { cache, blockSize } = this.blocks;
+    const { cache, blockSize, tokens } = this.blocks;
     if (cache === null) return;
     // A token under way is computed into a block before it is known here.
     const end = Math.min(sequence.numComputed, sequence.numKnown);
     while ((sequence.numCachedBlocks + 1) * blockSize <= end) {
       const column = sequence.numCachedBlocks;
-      const parent =
-        column === 0
-          ? PrefixCache.root(sequence.request.cacheSalt)
-          : cache.serialOf(sequence.blocks.get(column - 1));
-      const hash = blockHash(sequence, column, blockSize);
-      // Another sequence has computed the same. What follows in this one has no cached parent.
-      if (parent === 0 || cache.find(hash, parent, sequence, column) !== -1) {
+      const { cachedHash, cachedSerial } = sequence;
+      sequence.copyBlock(column, tokens);
+      const hash = hashBlock(cachedHash, tokens);
+      if (cache.find(hash, cachedSerial, tokens) !== -1) {
+        // Another sequence has computed the same. What follows in this one has no cached parent.
         sequence.numCachedBlocks = NEVER_CACHED;
         return;
       }
-      cache.add(sequence.blocks.get(column), hash, parent, sequence, column, this.#nextStep - 1);
+      const block = sequence.blocks.get(column);
+      cache.add(block, hash, cachedSerial, tokens, this.#nextStep - 1);
+      sequence.cachedHash = hash;
+      sequence.cachedSerial = cache.serialOf(block);
       sequence.numCachedBlocks++;
     }
+  }
+
+  /** Forgets all that was cached since this step was planned, and caches no more of who is here. */
+  distrust(step: number): void {
+    for (const sequence of this.present()) sequence.numCachedBlocks = NEVER_CACHED;
+    this.blocks.distrust(step);
   }
 
   /** An empty step to plan; nothing happens until it is committed. */

@@ -4,10 +4,22 @@
  * again or, the longest unused first, to be given out for something else.
  */
 
-import type { Sequence } from './sequence.js';
-
 /** No block: ids start at 0. */
 const NONE = -1;
+
+/** Offsets into a block's record, which fills one cache line: first doubles, then words. */
+const RECORD_BYTES = 64;
+const DOUBLES = RECORD_BYTES / 8;
+const WORDS = RECORD_BYTES / 4;
+/** 0 = not cached. */
+const SERIAL = 0;
+const PARENT = 1;
+/** The step that was planned last when the block was added. */
+const ADDED_AFTER = 2;
+const HASH = 6;
+/** Its neighbours among the blocks that nobody holds: from the longest unused to the latest. */
+const OLDER = 7;
+const NEWER = 8;
 
 /**
  * Every cached block has a serial number, never used twice. A block is the child of a serial, not
@@ -15,37 +27,29 @@ const NONE = -1;
  */
 export class PrefixCache {
   readonly #blockSize: number;
-  readonly #hashes: Int32Array;
-  /** 0 = not cached. */
-  readonly #serials: Float64Array;
-  readonly #parents: Float64Array;
-  /** The step after whose planning the block was added. */
-  readonly #addedAfter: Float64Array;
+  readonly #doubles: Float64Array;
+  /** The same memory. */
+  readonly #words: Int32Array;
   // [numBlocks, blockSize]
   readonly #tokens: Int32Array;
-  /** The tokens of one block that a sequence looks for. */
-  readonly #compared: Int32Array;
-  /** Open addressing with linear probing: block ids, or NONE. Its length is a power of two. */
+  /** Open addressing with linear probing: pairs of hash and block id, or NONE. */
   readonly #table: Int32Array;
-  // Blocks that nobody holds, as a list from the longest unused to the latest.
-  readonly #older: Int32Array;
-  readonly #newer: Int32Array;
+  /** Entries of the table, a power of two, less one. */
+  readonly #mask: number;
   #oldest = NONE;
   #newest = NONE;
   #numIdle = 0;
   #lastSerial = 0;
 
   constructor(numBlocks: number, blockSize: number) {
+    const numEntries = 2 ** Math.ceil(Math.log2(2 * numBlocks));
+    const records = new ArrayBuffer(numBlocks * RECORD_BYTES);
     this.#blockSize = blockSize;
-    this.#hashes = new Int32Array(numBlocks);
-    this.#serials = new Float64Array(numBlocks);
-    this.#parents = new Float64Array(numBlocks);
-    this.#addedAfter = new Float64Array(numBlocks);
+    this.#doubles = new Float64Array(records);
+    this.#words = new Int32Array(records);
     this.#tokens = new Int32Array(numBlocks * blockSize);
-    this.#compared = new Int32Array(blockSize);
-    this.#table = new Int32Array(2 ** Math.ceil(Math.log2(2 * numBlocks))).fill(NONE);
-    this.#older = new Int32Array(numBlocks);
-    this.#newer = new Int32Array(numBlocks);
+    this.#table = new Int32Array(2 * numEntries).fill(NONE);
+    this.#mask = numEntries - 1;
   }
 
   /** The parent of first blocks. Sequences with different salts share nothing. */
@@ -60,69 +64,64 @@ export class PrefixCache {
 
   /** 0 when the block is not cached. */
   serialOf(block: number): number {
-    return this.#serials[block] ?? 0;
+    return this.#doubles[block * DOUBLES + SERIAL] ?? 0;
   }
 
   /** Whether some block has this hash: a hint, for those who only want to know where to look. */
   mayHold(hash: number): boolean {
-    const mask = this.#table.length - 1;
-    for (let at = hash & mask; ; at = (at + 1) & mask) {
-      const block = this.#table[at] ?? NONE;
-      if (block === NONE) return false;
-      if (this.#hashes[block] === hash) return true;
+    const table = this.#table;
+    for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
+      if (table[2 * at + 1] === NONE) return false;
+      if (table[2 * at] === hash) return true;
     }
   }
 
-  /** The block that holds the sequence's tokens of this column after `parent`; -1 without one. */
-  find(hash: number, parent: number, sequence: Sequence, column: number): number {
-    const mask = this.#table.length - 1;
-    for (let at = hash & mask; ; at = (at + 1) & mask) {
-      const block = this.#table[at] ?? NONE;
+  /** The block that holds these tokens behind `parent`; -1 without one. */
+  find(hash: number, parent: number, tokens: Int32Array): number {
+    const table = this.#table;
+    for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
+      const block = table[2 * at + 1] ?? NONE;
       if (block === NONE) return NONE;
-      if (this.#hashes[block] !== hash || this.#parents[block] !== parent) continue;
-      if (this.#holdsTokens(block, sequence, column)) return block;
+      if (table[2 * at] !== hash || this.#doubles[block * DOUBLES + PARENT] !== parent) continue;
+      if (this.#holds(block, tokens)) return block;
     }
   }
 
-  /** Makes a block, which its sequence holds, findable under its tokens. */
-  add(
-    block: number,
-    hash: number,
-    parent: number,
-    sequence: Sequence,
-    column: number,
-    step: number,
-  ): void {
-    this.#serials[block] = ++this.#lastSerial;
-    this.#hashes[block] = hash;
-    this.#parents[block] = parent;
-    this.#addedAfter[block] = step;
-    const blockSize = this.#blockSize;
-    sequence.copyTokens(column * blockSize, blockSize, this.#tokens, block * blockSize);
-    const mask = this.#table.length - 1;
-    let at = hash & mask;
-    while (this.#table[at] !== NONE) at = (at + 1) & mask;
-    this.#table[at] = block;
+  /** Makes a block that somebody holds findable under its tokens. */
+  add(block: number, hash: number, parent: number, tokens: Int32Array, step: number): void {
+    this.#doubles[block * DOUBLES + SERIAL] = ++this.#lastSerial;
+    this.#doubles[block * DOUBLES + PARENT] = parent;
+    this.#doubles[block * DOUBLES + ADDED_AFTER] = step;
+    this.#words[block * WORDS + HASH] = hash;
+    const start = block * this.#blockSize;
+    for (let index = 0; index < this.#blockSize; index++) {
+      this.#tokens[start + index] = tokens[index] ?? -1;
+    }
+    const table = this.#table;
+    let at = hash & this.#mask;
+    while (table[2 * at + 1] !== NONE) at = (at + 1) & this.#mask;
+    table[2 * at] = hash;
+    table[2 * at + 1] = block;
   }
 
   /** Nobody holds the block any more. */
   retire(block: number): void {
-    this.#older[block] = this.#newest;
-    this.#newer[block] = NONE;
+    this.#words[block * WORDS + OLDER] = this.#newest;
+    this.#words[block * WORDS + NEWER] = NONE;
     if (this.#newest === NONE) this.#oldest = block;
-    else this.#newer[this.#newest] = block;
+    else this.#words[this.#newest * WORDS + NEWER] = block;
     this.#newest = block;
     this.#numIdle++;
   }
 
   /** Somebody holds the block again. */
   revive(block: number): void {
-    const older = this.#older[block] ?? NONE;
-    const newer = this.#newer[block] ?? NONE;
+    const older = this.#words[block * WORDS + OLDER] ?? NONE;
+    const newer = this.#words[block * WORDS + NEWER] ?? NONE;
     if (older === NONE) this.#oldest = newer;
-    else this.#newer[older] = newer;
+    else this.#words[older * WORDS + NEWER] = newer;
     if (newer === NONE) this.#newest = older;
-    else this.#older[newer] = older;
+    else this.#words[newer * WORDS + OLDER] = older;
     this.#numIdle--;
   }
 
@@ -141,35 +140,32 @@ export class PrefixCache {
   /** Forgets what a block holds. One that nobody holds is to be revived before. */
   remove(block: number): void {
     const table = this.#table;
-    const mask = table.length - 1;
-    this.#serials[block] = 0;
-    let hole = (this.#hashes[block] ?? 0) & mask;
-    while (table[hole] !== block) hole = (hole + 1) & mask;
+    const mask = this.#mask;
+    this.#doubles[block * DOUBLES + SERIAL] = 0;
+    let hole = (this.#words[block * WORDS + HASH] ?? 0) & mask;
+    while (table[2 * hole + 1] !== block) hole = (hole + 1) & mask;
     // Moves up what probing would no longer reach behind the hole.
-    for (let at = (hole + 1) & mask; ; at = (at + 1) & mask) {
-      const moved = table[at] ?? NONE;
-      if (moved === NONE) break;
-      const home = (this.#hashes[moved] ?? 0) & mask;
-      if (((at - home) & mask) >= ((at - hole) & mask)) {
-        table[hole] = moved;
-        hole = at;
-      }
+    for (let at = (hole + 1) & mask; table[2 * at + 1] !== NONE; at = (at + 1) & mask) {
+      const hash = table[2 * at] ?? 0;
+      if (((at - (hash & mask)) & mask) < ((at - hole) & mask)) continue;
+      table[2 * hole] = hash;
+      table[2 * hole + 1] = table[2 * at + 1] ?? NONE;
+      hole = at;
     }
-    table[hole] = NONE;
-  }
-
-  #holdsTokens(block: number, sequence: Sequence, column: number): boolean {
-    const blockSize = this.#blockSize;
-    sequence.copyTokens(column * blockSize, blockSize, this.#compared, 0);
-    const start = block * blockSize;
-    for (let index = 0; index < blockSize; index++) {
-      if (this.#compared[index] !== this.#tokens[start + index]) return false;
-    }
-    return true;
+    table[2 * hole + 1] = NONE;
   }
 
   /** Whether the block was added when the step had been planned. */
   wasAddedSince(block: number, step: number): boolean {
-    return this.serialOf(block) !== 0 && (this.#addedAfter[block] ?? 0) >= step;
+    const addedAfter = this.#doubles[block * DOUBLES + ADDED_AFTER] ?? 0;
+    return this.serialOf(block) !== 0 && addedAfter >= step;
+  }
+
+  #holds(block: number, tokens: Int32Array): boolean {
+    const start = block * this.#blockSize;
+    for (let index = 0; index < this.#blockSize; index++) {
+      if (tokens[index] !== this.#tokens[start + index]) return false;
+    }
+    return true;
   }
 }

@@ -219,7 +219,7 @@ export class Scheduler {
     for (const sequence of lane.present()) {
       if (sequence.borrowedIn > step.number) this.#sendBack(sequence);
     }
-    lane.blocks.distrust(step.number);
+    lane.distrust(step.number);
     lane.recycleStep(step);
     return this.effects;
   }
@@ -315,10 +315,7 @@ export class Scheduler {
     }
     const { numLogprobs } = sequence;
     if (numLogprobs >= 0) result.copyLogprobs(row, numLogprobs, sequence.logprobWords);
-    // Only the first tokens of its choices can be the request's first one.
-    if (sequence.numKnown === sequence.promptLength + sequence.numResumed) {
-      this.#countPrompt(sequence.request, nowMs);
-    }
+    if (sequence.isUntouched) this.#touch(sequence, nowMs);
     sequence.addToken(token);
     this.totals.completionTokens++;
     this.effects.advanced.push(sequence);
@@ -326,7 +323,10 @@ export class Scheduler {
     else if (sequence.numKnown >= sequence.maxLength) this.#end(sequence, 'length');
   }
 
-  #countPrompt(request: ScheduledRequest, nowMs: number): void {
+  /** A sequence gets its first token. */
+  #touch(sequence: Sequence, nowMs: number): void {
+    const { request } = sequence;
+    sequence.isUntouched = false;
     if (request.firstTokenAtMs !== null) return;
     request.firstTokenAtMs = nowMs;
     this.totals.promptTokens += request.promptIds.length;

@@ -17,6 +17,17 @@ export type SequenceState = 'waiting' | 'prefilling' | 'running' | 'draining' | 
 /** Of a sequence whose next blocks can't be cached, because another one's already are in their place. */
 export const NEVER_CACHED = 2 ** 24;
 
+/** A queue, to the sequences in it. */
+interface SequenceHolder {
+  remove(sequence: Sequence): void;
+}
+
+/** Where a device keeps the latest tokens of its sequences: see recent-tokens.ts. */
+interface TokenKeeper {
+  add(sequence: Sequence, token: number): void;
+  handOver(sequence: Sequence, target: WordBuffer): void;
+}
+
 /** A request that has not ended. */
 export class ScheduledRequest {
   readonly key: number;
@@ -70,23 +81,16 @@ export class ScheduledRequest {
 }
 
 /**
- * One choice of a request. What every step looks at stands in fields of its own, the first ones,
- * and not in the objects behind them: at thousands of running sequences memory is what takes time.
+ * One choice of a request. What every step looks at stands in its first fields, side by side, and
+ * not in objects behind them: with thousands of sequences it is memory that takes time.
  */
 export class Sequence {
-  readonly request: ScheduledRequest;
-  readonly generated = new WordBuffer();
-  /** Tokens of the prompt, and most that prompt and output can have together. */
-  readonly promptLength: number;
-  readonly maxLength: number;
-  /** -1 = none. */
-  readonly numLogprobs: number;
-  readonly needsLastToken: boolean;
-  state: SequenceState = 'waiting';
-  /** -1 without one. */
-  slot = -1;
   /** Counts its stays on a device: what a step of an earlier stay still brings is dropped. */
   stint = 0;
+  /** -1 without one. */
+  slot = -1;
+  /** Most tokens that prompt and output can have together. */
+  readonly maxLength: number;
   /** Tokens known here: those that steps under way draw are not among them. */
   numKnown: number;
   /** Positions whose KV is computed, or will be by the steps under way. */
@@ -95,9 +99,25 @@ export class Sequence {
   numReserved = 0;
   /** Its first blocks are cached, so many; NEVER_CACHED when no more will be. */
   numCachedBlocks = 0;
+  /** Hash and serial number of the last one of them. */
+  cachedHash = 0;
+  cachedSerial = 0;
+  /** Generated tokens that its device keeps, see recent-tokens.ts. */
+  numRecent = 0;
+  /** -1 = none. */
+  readonly numLogprobs: number;
+  readonly needsLastToken: boolean;
+  /** Whether this scheduler has not drawn a token for it. */
+  isUntouched = true;
+  /** Its device's, while it has a slot. */
+  recent: TokenKeeper | null = null;
+
+  readonly request: ScheduledRequest;
+  readonly #generated = new WordBuffer();
+  readonly promptLength: number;
+  state: SequenceState = 'waiting';
   /** Its KV blocks, column by column. */
   readonly blocks = new WordBuffer();
-
   readonly choice: number;
   readonly priority: number;
   /** Unique and rising in the order of arrival; kept through preemption. */
@@ -106,12 +126,10 @@ export class Sequence {
   readonly numResumed: number;
   /** Per token what logprob-log.ts describes; empty unless asked for. */
   readonly logprobWords = new WordBuffer();
-  /** Hashes of its full blocks behind those of the prompt: see prefix-hashes.ts. */
-  readonly ownHashes = new WordBuffer();
   /** null while open, and when the request failed. */
   finishReason: FinishReason | null = null;
   /** The queue it waits in. */
-  queue: { remove(sequence: Sequence): void } | null = null;
+  queue: SequenceHolder | null = null;
   /** Its place in that queue. */
   heapIndex = -1;
   /** What the device that it was sent to is expected to compute for it, and to give it. */
@@ -147,9 +165,24 @@ export class Sequence {
     }
   }
 
+  /** All generated tokens that are known. */
+  get generated(): WordBuffer {
+    this.recent?.handOver(this, this.#generated);
+    return this.#generated;
+  }
+
   addToken(id: number): void {
-    this.generated.push(id);
+    if (this.recent === null) this.#generated.push(id);
+    else this.recent.add(this, id);
     this.numKnown++;
+  }
+
+  /** Has no slot any more, nor anything that its device keeps for it. */
+  leaveSlot(): void {
+    this.recent?.handOver(this, this.#generated);
+    this.recent = null;
+    this.slot = -1;
+    this.numReserved = 0;
   }
 
   /** Waits again, with nothing computed; tokens under way are dropped and will be drawn again. */
@@ -191,16 +224,21 @@ export class Sequence {
       : this.generated.get(position - promptLength);
   }
 
-  /** Copies known tokens from position `start` on to `target`. */
-  copyTokens(start: number, count: number, target: Int32Array, offset: number): void {
-    const { promptIds } = this.request;
-    const numOfPrompt = Math.min(count, Math.max(0, this.promptLength - start));
-    for (let index = 0; index < numOfPrompt; index++) {
-      target[offset + index] = promptIds[start + index] ?? -1;
+  /** Copies the tokens of a full block, all known, to `target`, which holds as many. */
+  copyBlock(column: number, target: Int32Array): void {
+    const { promptLength } = this;
+    const start = column * target.length;
+    const end = start + target.length;
+    if (start < promptLength) {
+      const { promptIds } = this.request;
+      const promptEnd = Math.min(end, promptLength);
+      for (let position = start; position < promptEnd; position++) {
+        target[position - start] = promptIds[position] ?? -1;
+      }
     }
-    for (let index = numOfPrompt; index < count; index++) {
-      target[offset + index] = this.generated.get(start + index - this.promptLength);
-    }
+    if (end <= promptLength) return;
+    const first = Math.max(start, promptLength);
+    this.generated.copyTo(target, first - start, first - promptLength, end - first);
   }
 }
 

@@ -47,7 +47,6 @@ function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight
   const { running, blocks } = lane;
   for (let rank = 0; rank < running.length; rank++) {
     const sequence = running.at(rank);
-    if (lane.hasFullBlock(sequence)) lane.cacheBlocks(sequence);
     if (sequence.needsLastToken && sequence.awaitsToken) {
       lane.writer.hold(sequence.slot);
       continue;

@@ -28,6 +28,12 @@ export class WordBuffer {
     return word;
   }
 
+  /** Copies `count` words from `start` on, all of them written, to `target`. */
+  copyTo(target: Int32Array, offset: number, start: number, count: number): void {
+    const words = this.#words;
+    for (let index = 0; index < count; index++) target[offset + index] = words[start + index] ?? 0;
+  }
+
   push(word: number): void {
     if (this.#length === this.#words.length) this.#grow(this.#length + 1);
     this.#words[this.#length++] = word;

@@ -10,6 +10,8 @@
 namespace cpu_test {
 namespace {
 
+constexpr float kEps = 0.25f;  // large, so that it shows
+
 struct AttentionCase {
   int heads, kv_heads, head_dim, window, block_size, length;
   bool norms;
@@ -67,7 +69,7 @@ class Sequence {
       const Rows step = {rows, row_slots.data(), tokens.data(), positions.data()};
       Floats out(static_cast<size_t>(rows) * out_width(), kNaN);
       backend.rope_write_kv(step, matrix(qkv, rows, width_), shape(), norm(q_norm_), norm(k_norm_),
-                            1e-6f, cos_sin_.data(), slots.state(), kv, 1);
+                            kEps, cos_sin_.data(), slots.state(), kv, 1);
       if (chunk == 1) {
         backend.attention_decode(step, matrix(qkv, rows, width_), shape(), slots.state(), kv, 1,
                                  matrix(out, rows, out_width()));
@@ -135,7 +137,7 @@ class Sequence {
       squares += x[i] * x[i];
     }
     for (int i = 0; i < dim && !norm.empty(); ++i) {
-      x[i] *= from_bf16(norm[i]) / std::sqrt(squares / dim + 1e-6);
+      x[i] *= from_bf16(norm[i]) / std::sqrt(squares / dim + kEps);
     }
     for (int i = 0; i < dim / 2; ++i) {
       const double cos = cos_sin_[static_cast<size_t>(position) * dim + i];

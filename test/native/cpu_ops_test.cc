@@ -126,9 +126,10 @@ void test_rows() {
       const int rows = random.between(1, 40);
       const int cols = round < 4 ? 16 << round : random.between(1, 300);
 
-      const Floats before = random_floats(random, static_cast<size_t>(rows) * cols, 2);
+      const float scale = round % 2 ? 2 : 0.003f;  // the latter makes eps count
+      const Floats before = random_floats(random, static_cast<size_t>(rows) * cols, scale);
       Floats residual = before;
-      Floats delta = random_floats(random, residual.size());
+      Floats delta = random_floats(random, residual.size(), scale / 2);
       Halves weight = random_halves(random, cols);
       Floats out(residual.size());
       const bool with_delta = round % 3 != 0;
@@ -196,6 +197,40 @@ void test_rows() {
   });
 }
 
+// --- blocks -----------------------------------------------------------------------------------
+
+void test_copy_blocks() {
+  on_each_isa("copy_blocks", [](Backend& backend, Random& random) {
+    const int layers = 3, blocks = 5, block_floats = 2 * 4 * 6;
+    Floats keys = random_floats(random, layers * blocks * block_floats);
+    Floats values = random_floats(random, keys.size());
+    const KvCache kv = {keys.data(), values.data(), layers, blocks, 2, 4, 6};
+    Words pairs = {0, 3, 4, 1};
+    const auto copied = [&](Floats cache) {
+      for (int layer = 0; layer < layers; ++layer) {
+        const auto first = cache.begin() + layer * blocks * block_floats;
+        std::copy_n(first, block_floats, first + 3 * block_floats);
+        std::copy_n(first + 4 * block_floats, block_floats, first + block_floats);
+      }
+      return cache;
+    };
+    const Floats expected_keys = copied(keys);
+    const Floats expected_values = copied(values);
+    backend.copy_blocks(kv, pairs.data(), 2);
+    backend.synchronize();
+    CHECK(keys == expected_keys && values == expected_values);
+    for (const int32_t bad : {blocks, -1}) {
+      for (const int at : {1, 2}) {
+        pairs = {1, 2, 2, 3};
+        pairs[at] = bad;
+        backend.copy_blocks(kv, pairs.data(), 2);
+        CHECK(error_of([&] { backend.synchronize(); }) == "ERR_DEVICE");
+        CHECK(keys == expected_keys && values == expected_values);
+      }
+    }
+  });
+}
+
 // --- slots ------------------------------------------------------------------------------------
 
 void test_slots() {
@@ -237,6 +272,7 @@ void test_operations() {
   test_long_gemm();
   test_gemm_invariance();
   test_rows();
+  test_copy_blocks();
   test_slots();
 }
 

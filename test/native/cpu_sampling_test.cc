@@ -94,6 +94,7 @@ void test_logprobs() {
       Sampler s(6, vocab);
       s.logits = random_floats(random, s.logits.size(), 4);
       s.logits[vocab + 7] = s.logits[vocab + 3];  // equal: the lower id comes first
+      for (const int t : {2, 5, 11, 17, 20, 23}) s.logits[vocab + t] = 20;  // six for five places
       for (int row = 0; row < 6; ++row) {
         s.slots.word(s.layout().num_logprobs, row) = row == 5 ? -1 : row * 5;
         s.slots.real(s.layout().temperature, row) = static_cast<float>(row % 2);
@@ -246,7 +247,7 @@ bool agrees(const std::vector<int64_t>& counts, const std::vector<double>& p, in
 }
 
 void test_distribution() {
-  std::vector<std::pair<const char*, Settings>> cases(14);
+  std::vector<std::pair<const char*, Settings>> cases(15);
   cases[0].first = "greedy";
   cases[0].second.temperature = 0;
   cases[1].first = "temperature 1";
@@ -284,6 +285,10 @@ void test_distribution() {
   cases[13].first = "minimum length, reached";
   cases[13].second.min_length = 1;
   cases[13].second.stop_ids = {2, 9};
+  cases[14].first = "bias before repetition";
+  cases[14].second.repetition = 1.5;
+  cases[14].second.prompt = {8, 12, 30};
+  cases[14].second.bias = {{8, 5.0f}, {12, -3.0f}, {30, 1.0f}};
 
   on_each_isa("distribution", [&](Backend& backend, Random& random) {
     const int vocab = 45;
@@ -307,6 +312,45 @@ void test_distribution() {
       }
       CHECK(agrees(counts, distribution(raw, settings, 20), kRows * kRounds));
     }
+  });
+}
+
+// Equal logits make equal masses, so the token is floor(u * vocab / 2^64) of the token's 64 bits.
+void test_random_bits() {
+  on_each_isa("random bits", [](Backend& backend, Random& random) {
+    const int vocab = 1 << 12;
+    Sampler s(40, vocab);
+    Words expected;
+    for (int row = 0; row < s.rows(); ++row) {
+      apply(s, row, {});
+      const auto low = static_cast<uint32_t>(random.bits());
+      const auto high = static_cast<uint32_t>(random.bits());
+      s.slots.word(s.layout().seed_low, row) = static_cast<int32_t>(low);
+      s.slots.word(s.layout().seed_high, row) = static_cast<int32_t>(high);
+      s.positions[row] = random.below(10'000);
+      const auto index = static_cast<uint32_t>(s.positions[row]) + 1;
+      expected.push_back(static_cast<int32_t>(core::sampling_bits(low, high, index) >> 52));
+    }
+    s.run(backend);
+    CHECK(s.sampled == expected);
+  });
+}
+
+void test_minimum_length() {
+  on_each_isa("minimum length", [](Backend& backend, Random&) {
+    Sampler s(3, 40);
+    for (int row = 0; row < 3; ++row) {
+      Settings settings;
+      settings.temperature = 0;
+      settings.min_length = 50;
+      settings.stop_ids = {7};
+      apply(s, row, settings);
+      s.positions[row] = 48 + row;  // its token's index is one more
+      s.logits[row * 40 + 7] = 2;
+      s.logits[row * 40 + 9] = 1;
+    }
+    s.run(backend);
+    CHECK(s.sampled == Words({9, 7, 7}));
   });
 }
 
@@ -425,6 +469,8 @@ void test_sampling() {
   test_greedy();
   test_logprobs();
   test_distribution();
+  test_random_bits();
+  test_minimum_length();
   test_sampling_invariance();
 }
 

@@ -3,8 +3,8 @@
 //
 // Weights stay as they are on disk: row-major bf16, read once. 2 L neighbours become two vectors of
 // L floats (load_first, load_second); which of them go to which vector is the vector type's choice,
-// so that no instruction goes into an order. The activations are split the same way (split) once,
-// when they are packed.
+// whatever takes the fewest instructions. The activations are split the same way (split) once, when
+// they are packed.
 //
 // Order of the sums: each (row, output) has one accumulator of L lanes that goes over k in steps of
 // 2 L, the first vector, then the second; the lanes are added in one fixed tree at the end. Tiles

@@ -2,56 +2,47 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockManager } from '../../../src/scheduler/block-manager.js';
 import { PrefixCache } from '../../../src/scheduler/prefix-cache.js';
-import { ScheduledRequest, type Sequence } from '../../../src/scheduler/sequence.js';
 import { WordBuffer } from '../../../src/scheduler/word-buffer.js';
-import { requestOf } from './cluster.js';
 
 const BLOCK_SIZE = 2;
 const ROOT = PrefixCache.root(0);
 
-function sequenceOf(...tokens: readonly number[]): Sequence {
-  const shape = { key: 1, promptIds: Int32Array.from(tokens) };
-  const [sequence] = new ScheduledRequest(requestOf(shape), 100, 0).sequences;
-  if (sequence === undefined) throw new Error('no sequence');
-  return sequence;
-}
-
 describe('the prefix cache', () => {
   it('tells blocks with equal hashes apart by their tokens', () => {
     const cache = new PrefixCache(4, BLOCK_SIZE);
-    const [first, second] = [sequenceOf(1, 2), sequenceOf(1, 3)];
-    cache.add(0, 77, ROOT, first, 0, 0);
-    expect(cache.find(77, ROOT, second, 0)).toBe(-1);
-    cache.add(1, 77, ROOT, second, 0, 0);
-    expect([cache.find(77, ROOT, first, 0), cache.find(77, ROOT, second, 0)]).toEqual([0, 1]);
-    expect(cache.find(78, ROOT, first, 0)).toBe(-1);
+    const [first, second] = [Int32Array.of(1, 2), Int32Array.of(1, 3)];
+    cache.add(0, 77, ROOT, first, 0);
+    expect(cache.find(77, ROOT, second)).toBe(-1);
+    cache.add(1, 77, ROOT, second, 0);
+    expect([cache.find(77, ROOT, first), cache.find(77, ROOT, second)]).toEqual([0, 1]);
+    expect(cache.find(78, ROOT, first)).toBe(-1);
   });
 
   it('tells equal blocks with equal hashes apart by what stands before them', () => {
     const cache = new PrefixCache(4, BLOCK_SIZE);
-    const sequence = sequenceOf(1, 2, 1, 2);
-    cache.add(0, 77, ROOT, sequence, 0, 0);
-    cache.add(1, 77, cache.serialOf(0), sequence, 1, 0);
-    expect(cache.find(77, ROOT, sequence, 1)).toBe(0);
-    expect(cache.find(77, cache.serialOf(0), sequence, 1)).toBe(1);
-    expect(cache.find(77, cache.serialOf(1), sequence, 1)).toBe(-1);
-    expect(cache.find(77, PrefixCache.root(1), sequence, 0)).toBe(-1);
+    const tokens = Int32Array.of(1, 2);
+    cache.add(0, 77, ROOT, tokens, 0);
+    cache.add(1, 77, cache.serialOf(0), tokens, 0);
+    expect(cache.find(77, ROOT, tokens)).toBe(0);
+    expect(cache.find(77, cache.serialOf(0), tokens)).toBe(1);
+    expect(cache.find(77, cache.serialOf(1), tokens)).toBe(-1);
+    expect(cache.find(77, PrefixCache.root(1), tokens)).toBe(-1);
   });
 
   it('does not find a block behind one that was given out and holds the same again', () => {
     const cache = new PrefixCache(4, BLOCK_SIZE);
-    const sequence = sequenceOf(1, 2, 3, 4);
-    cache.add(0, 5, ROOT, sequence, 0, 0);
-    cache.add(1, 6, cache.serialOf(0), sequence, 1, 0);
+    const [first, second] = [Int32Array.of(1, 2), Int32Array.of(3, 4)];
+    cache.add(0, 5, ROOT, first, 0);
+    cache.add(1, 6, cache.serialOf(0), second, 0);
     cache.remove(0);
-    cache.add(0, 5, ROOT, sequence, 0, 0);
-    expect(cache.find(6, cache.serialOf(0), sequence, 1)).toBe(-1);
+    cache.add(0, 5, ROOT, first, 0);
+    expect(cache.find(6, cache.serialOf(0), second)).toBe(-1);
   });
 
   it('gives out what was unused for longest', () => {
     const cache = new PrefixCache(4, BLOCK_SIZE);
     for (const block of [0, 1, 2, 3]) {
-      cache.add(block, block, ROOT, sequenceOf(block, block), 0, 0);
+      cache.add(block, block, ROOT, Int32Array.of(block, block), 0);
     }
     for (const block of [2, 0, 3, 1]) cache.retire(block);
     cache.revive(3);
@@ -59,8 +50,8 @@ describe('the prefix cache', () => {
     cache.retire(2);
     expect(cache.numIdle).toBe(3);
     expect([cache.evict(), cache.evict(), cache.evict(), cache.evict()]).toEqual([0, 1, 2, -1]);
-    expect(cache.find(0, ROOT, sequenceOf(0, 0), 0)).toBe(-1);
-    expect(cache.find(3, ROOT, sequenceOf(3, 3), 0)).toBe(3);
+    expect(cache.find(0, ROOT, Int32Array.of(0, 0))).toBe(-1);
+    expect(cache.find(3, ROOT, Int32Array.of(3, 3))).toBe(3);
   });
 
   it('finds exactly what was added and not removed, however hashes collide', () => {
@@ -73,12 +64,12 @@ describe('the prefix cache', () => {
           if (hashes.delete(block)) {
             cache.remove(block);
           } else {
-            cache.add(block, hash, ROOT, sequenceOf(block, block), 0, 0);
+            cache.add(block, hash, ROOT, Int32Array.of(block, block), 0);
             hashes.set(block, hash);
           }
           for (let each = 0; each < 16; each++) {
-            const sequence = sequenceOf(each, each);
-            const found = cache.find(hashes.get(each) ?? 0, ROOT, sequence, 0);
+            const tokens = Int32Array.of(each, each);
+            const found = cache.find(hashes.get(each) ?? 0, ROOT, tokens);
             expect(found).toBe(hashes.has(each) ? each : -1);
           }
           for (let each = -3; each <= 3; each++) {
@@ -97,9 +88,8 @@ describe('cached blocks', () => {
     if (cache === null) throw new Error('no cache');
     const blocks = new WordBuffer();
     manager.append(blocks, 2);
-    const sequence = sequenceOf(1, 2, 3, 4);
-    cache.add(blocks.get(0), 1, ROOT, sequence, 0, 7);
-    cache.add(blocks.get(1), 2, cache.serialOf(blocks.get(0)), sequence, 1, 8);
+    cache.add(blocks.get(0), 1, ROOT, Int32Array.of(1, 2), 7);
+    cache.add(blocks.get(1), 2, cache.serialOf(blocks.get(0)), Int32Array.of(3, 4), 8);
     return { manager, blocks, cache };
   }
 
