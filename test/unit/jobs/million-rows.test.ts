@@ -60,7 +60,7 @@ test('a million rows leave at most 32 bytes each in memory', { timeout: 1_200_00
   });
   const first = used.get(100_000) ?? 0;
   const perRow = ((used.get(NUM_ROWS) ?? 0) - first) / (NUM_ROWS - 100_000);
-  // Something is kept of every row, else duplicates would not be found.
-  expect(perRow).toBeGreaterThan(16);
+  // Eight bytes at least tell an id from a million others, else duplicates would not be found.
+  expect(perRow).toBeGreaterThan(8);
   expect(perRow).toBeLessThan(MAX_BYTES_PER_ROW);
 });
