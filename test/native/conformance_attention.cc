@@ -61,11 +61,11 @@ void check_attention(Device& device, const Cache& cache, const Heads& heads,
   CHECK(cache.slots_untouched(device));
 }
 
-void decode(const std::string& name, Random& random, const AttentionCase& c) {
-  std::vector<int> lengths = {1, 2, 15, 16, 17, 64, 65, 1000};
-  for (int i = 0; i < 5; ++i) lengths.push_back(random.between(1, i < 3 ? 200 : 600));
+void decode(const std::string& name, Random& random, const AttentionCase& c,
+            const std::vector<int>& lengths) {
   const auto num_slots = static_cast<int>(lengths.size());
-  Device device(name, shapes_for(c, 24, 24, 1024));
+  const int max_rows = 2 * num_slots;
+  Device device(name, shapes_for(c, max_rows, max_rows, 1024));
   Cache cache(random, c.heads, c.block_size, lengths);
   for (int s = 0; s < num_slots; ++s) {
     cache.fill(random, s, lengths[static_cast<size_t>(s)]);
@@ -106,20 +106,16 @@ void decode(const std::string& name, Random& random, const AttentionCase& c) {
   CHECK(same);
 }
 
-void prefill(const std::string& name, Random& random, const AttentionCase& c) {
-  struct Part {
-    int start, count;
-  };
-  const std::vector<Part> parts = {{0, random.between(1, 40)},
-                                   {random.between(1, 100), 17},
-                                   {0, 1},
-                                   {random.between(0, 30), 64},
-                                   {random.between(100, 250), random.between(1, 20)},
-                                   {random.between(0, 63), random.between(60, 80)}};
+struct Part {
+  int start, count;
+};
+
+void prefill(const std::string& name, Random& random, const AttentionCase& c,
+             const std::vector<Part>& parts) {
   std::vector<int> lengths = {20};  // slot 0 is not in the step
   for (const Part& part : parts) lengths.push_back(part.start + part.count);
-  core::StepShapes shapes = shapes_for(c, 256, 8, 512);
-  shapes.max_segments = 6;
+  core::StepShapes shapes = shapes_for(c, 512, 8, 512);
+  shapes.max_segments = static_cast<int32_t>(parts.size());
   Device device(name, shapes);
   Cache cache(random, c.heads, c.block_size, lengths);
   for (size_t s = 0; s < lengths.size(); ++s) {
@@ -159,8 +155,25 @@ void test_attention(const std::string& name) {
   for (size_t i = 0; i < kAttentionCases.size(); ++i) {
     const AttentionCase& c = kAttentionCases[i];
     Random random(500 + i);
-    run_case(name + ", attention_decode, " + c.text(), [&] { decode(name, random, c); });
-    run_case(name + ", attention_prefill, " + c.text(), [&] { prefill(name, random, c); });
+    std::vector<int> lengths = {1, 2, 15, 16, 17, 64, 65, 1000};
+    for (int n = 0; n < 5; ++n) lengths.push_back(random.between(1, n < 3 ? 200 : 600));
+    run_case(name + ", attention_decode, " + c.text(), [&] { decode(name, random, c, lengths); });
+    const std::vector<Part> parts = {{0, random.between(1, 40)},
+                                     {random.between(1, 100), 17},
+                                     {0, 1},
+                                     {random.between(0, 30), 64},
+                                     {random.between(100, 250), random.between(1, 20)},
+                                     {random.between(0, 63), random.between(60, 80)}};
+    run_case(name + ", attention_prefill, " + c.text(), [&] { prefill(name, random, c, parts); });
+  }
+  for (const AttentionCase& c : {AttentionCase{{4, 2, 64}, 16, 0}, {{3, 1, 32}, 16, 9}}) {
+    Random random(590);
+    std::vector<int> lengths;
+    for (int n = 0; n < 150; ++n) lengths.push_back(random.between(1, 40));
+    run_case(name + ", attention_decode, many rows, " + c.text(),
+             [&] { decode(name, random, c, lengths); });
+    run_case(name + ", attention_prefill, a long segment, " + c.text(),
+             [&] { prefill(name, random, c, {{random.between(0, 60), 391}}); });
   }
 }
 

@@ -93,6 +93,10 @@ class Model {
     top_logprobs_ = device_.upload(Floats(kMaxRows * core::kMaxTopLogprobs, 0));
     start_sequences(random);
     reset();
+    enqueue(kMaxRows);  // padding alone: loads what a capture must not
+    device_->synchronize();
+    CHECK(same_bits(device_.download(words_), slots_.words));
+    CHECK(same_bits(device_.values(keys_), start_keys_));
   }
 
   Device& device() { return device_; }

@@ -139,8 +139,7 @@ void copy_blocks(Device& device, Random& random) {
   CHECK(same_bits(device.values(v), values));
 }
 
-void embed(Device& device, Random& random, int hidden) {
-  const int rows = random.between(1, 40);
+void embed(Device& device, Random& random, int rows, int hidden) {
   const int vocab = random.between(1, 300);
   const Halves table = random_halves(random, static_cast<size_t>(vocab * hidden));
   Words slots, tokens;
@@ -159,8 +158,7 @@ void embed(Device& device, Random& random, int hidden) {
   CHECK_CLOSE(device.values(out), exactly(expected), 0, 0);
 }
 
-void rms_norm(Device& device, Random& random, int hidden, bool with_delta) {
-  const int rows = random.between(1, 40);
+void rms_norm(Device& device, Random& random, int rows, int hidden, bool with_delta) {
   const auto count = static_cast<size_t>(rows * hidden);
   const Floats before = random_floats(random, count, 2);
   const Floats added = with_delta ? random_floats(random, count) : Floats(count, 0);
@@ -197,8 +195,7 @@ void rms_norm(Device& device, Random& random, int hidden, bool with_delta) {
   CHECK_CLOSE(device.values(out), normed, with_delta ? 2 * t.rounding : t.rounding, t.arithmetic);
 }
 
-void silu_mul(Device& device, Random& random, int inner) {
-  const int rows = random.between(1, 40);
+void silu_mul(Device& device, Random& random, int rows, int inner) {
   Floats gate_up = random_floats(random, static_cast<size_t>(rows * 2 * inner), 3);
   gate_up[0] = 100;  // exp(-x) under- and overflows
   gate_up[static_cast<size_t>(2 * inner * (rows - 1))] = -100;
@@ -220,9 +217,8 @@ void silu_mul(Device& device, Random& random, int inner) {
   CHECK_CLOSE(device.values(out), expected, t.rounding, 4 * t.arithmetic);
 }
 
-void gather_rows(Device& device, Random& random, int cols) {
+void gather_rows(Device& device, Random& random, int rows_out, int cols) {
   const int rows_in = random.between(1, 50);
-  const int rows_out = random.between(1, 50);
   const Floats values = random_floats(random, static_cast<size_t>(rows_in * cols));
   Words indices;
   Floats expected;
@@ -286,19 +282,25 @@ void test_slots(const std::string& name) {
 }
 
 void test_rows(const std::string& name) {
-  Device device(name, small_shapes());
-  std::vector<int> widths = {8, 16, 64, 128, 1024, 2056, 5120};
-  Random shapes(100);
-  for (int i = 0; i < 8; ++i) widths.push_back(8 * shapes.between(1, 300));
+  constexpr int kManyRows = 1500;
+  core::StepShapes shapes = small_shapes();
+  shapes.max_rows = kManyRows;
+  Device device(name, shapes);
+  std::vector<int> widths = {8, 16, 64, 128, 1024, 2056, 8192};
+  Random any(100);
+  for (int i = 0; i < 8; ++i) widths.push_back(8 * any.between(1, 300));
   for (size_t i = 0; i < widths.size(); ++i) {
     const int width = widths[i];
-    const std::string context = name + ", width " + std::to_string(width);
+    const int rows = i == 0 ? kManyRows : any.between(1, 40);
+    const std::string context =
+        name + ", " + std::to_string(rows) + " rows of " + std::to_string(width);
     Random random(200 + i);
-    run_case(context + ", embed", [&] { embed(device, random, width); });
-    run_case(context + ", rms_norm", [&] { rms_norm(device, random, width, false); });
-    run_case(context + ", rms_norm with delta", [&] { rms_norm(device, random, width, true); });
-    run_case(context + ", silu_mul", [&] { silu_mul(device, random, width); });
-    run_case(context + ", gather_rows", [&] { gather_rows(device, random, width); });
+    run_case(context + ", embed", [&] { embed(device, random, rows, width); });
+    run_case(context + ", rms_norm", [&] { rms_norm(device, random, rows, width, false); });
+    run_case(context + ", rms_norm with delta",
+             [&] { rms_norm(device, random, rows, width, true); });
+    run_case(context + ", silu_mul", [&] { silu_mul(device, random, rows, width); });
+    run_case(context + ", gather_rows", [&] { gather_rows(device, random, rows, width); });
   }
 }
 
