@@ -13,10 +13,10 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [
-      project('unit'),
-      project('native'),
-      project('engine', { fileParallelism: false }),
-      project('gpu', { fileParallelism: false }),
+      project('unit', { maxWorkers: 2, sequence: { groupOrder: 0 } }),
+      project('native', { maxWorkers: 2, sequence: { groupOrder: 0 } }),
+      project('engine', { fileParallelism: false, sequence: { groupOrder: 1 } }),
+      project('gpu', { fileParallelism: false, sequence: { groupOrder: 2 } }),
     ],
   },
 });

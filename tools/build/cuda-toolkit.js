@@ -4,12 +4,13 @@
 //   runtime  the static runtime library
 //   archs    nvcc's options for the architectures in PERMAFROST_CUDA_ARCHS ("80;90" unless set):
 //            code for each of them, and PTX of the newest for GPUs newer still
+// PERMAFROST_CUDA_ARCHS=none builds the addon without CUDA where a toolkit is installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 const OLDEST = 12; // the first with C++20
-const DEFAULT_ARCHS = '80;90';
+const archs = process.env.PERMAFROST_CUDA_ARCHS || '80;90';
 
 /** The executables to try, in order of preference. */
 function candidates() {
@@ -53,7 +54,7 @@ function inspect(nvcc) {
 }
 
 function find() {
-  for (const nvcc of candidates()) {
+  for (const nvcc of archs === 'none' ? [] : candidates()) {
     const toolkit = inspect(nvcc);
     if (toolkit.problem === undefined) return toolkit;
     console.error(`permafrost: ${nvcc} is left aside: ${toolkit.problem}`);
@@ -62,7 +63,7 @@ function find() {
 }
 
 function architectureOptions() {
-  const names = (process.env.PERMAFROST_CUDA_ARCHS || DEFAULT_ARCHS).split(/[;,\s]+/);
+  const names = archs === 'none' ? [] : archs.split(/[;,\s]+/);
   for (const name of names) {
     if (!/^\d{2,3}[af]?$/.test(name)) {
       throw new Error(`PERMAFROST_CUDA_ARCHS: '${name}' is no architecture such as 80 or 90`);
@@ -70,8 +71,8 @@ function architectureOptions() {
   }
   names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
   const codes = names.map((name) => [name, `sm_${name}`]);
-  const last = names.at(-1);
-  return [...codes, [last, `compute_${last}`]]
+  const ptx = names.slice(-1).map((name) => [name, `compute_${name}`]);
+  return [...codes, ...ptx]
     .map(([arch, code]) => `-gencode=arch=compute_${arch},code=${code}`)
     .join(' ');
 }
