@@ -13,7 +13,8 @@ import { RequestQueue } from './request-queue.js';
 import type { SeenTokens } from './seen-tokens.js';
 import { NEVER_CACHED, precedes, type ScheduledRequest, type Sequence } from './sequence.js';
 import { StepBlockWriter } from './step-block-writer.js';
-import { StepInFlight } from './step-in-flight.js';
+import type { StepInFlight } from './step-in-flight.js';
+import { StepPipeline } from './step-pipeline.js';
 import { StepTimeModel } from './step-time-model.js';
 
 export interface LaneOptions {
@@ -39,6 +40,7 @@ export class DeviceLane {
   /** Who comes next. */
   readonly inbox = new Inbox();
   readonly writer = new StepBlockWriter();
+  readonly steps: StepPipeline;
   readonly #recent: RecentTokens;
   readonly counters: DeviceCounters;
   readonly times: StepTimeModel;
@@ -55,14 +57,9 @@ export class DeviceLane {
   /** Tokens that its prefilling sequences still have to compute. */
   #numBacklogTokens = 0;
   readonly #prefillLimits: PrefillLimits;
-  readonly #maxStepsInFlight: number;
   /** A stack: the first `#numFreeSlots` words are the free slots. */
   readonly #freeSlots: Int32Array;
   #numFreeSlots: number;
-  /** Oldest first. */
-  readonly #inFlight: StepInFlight[] = [];
-  readonly #idleSteps: StepInFlight[] = [];
-  #nextStep: number;
 
   constructor(
     index: number,
@@ -75,12 +72,11 @@ export class DeviceLane {
     this.limits = limits;
     this.blocks = new BlockManager(numBlocks, blockSize, prefixCaching);
     this.counters = history.counters;
-    this.#nextStep = history.nextStep;
+    this.steps = new StepPipeline(numSlots, maxStepsInFlight, history.nextStep);
     this.times = new StepTimeModel(numSlots, maxBatchedTokens);
     this.#prefillLimits = { maxTokens: maxBatchedTokens, leastTokens: blockSize };
     this.admission = new Admission(this, seen);
     this.#recent = new RecentTokens(numSlots);
-    this.#maxStepsInFlight = maxStepsInFlight;
     this.#freeSlots = Int32Array.from({ length: numSlots }, (_, index) => numSlots - 1 - index);
     this.#numFreeSlots = numSlots;
   }
@@ -103,22 +99,18 @@ export class DeviceLane {
     return this.#numGrowing;
   }
 
-  get numStepsInFlight(): number {
-    return this.#inFlight.length;
-  }
-
   /** The number of the step that is planned next; counts on when the device comes back. */
   get nextStep(): number {
-    return this.#nextStep;
+    return this.steps.next;
   }
 
   get canTakeStep(): boolean {
-    return this.isAlive && this.#inFlight.length < this.#maxStepsInFlight;
+    return this.isAlive && !this.steps.isFull;
   }
 
   /** Nobody is on it, on the way to it, or in a step under way. */
   get isVacant(): boolean {
-    return this.load === 0 && this.#inFlight.length === 0;
+    return this.load === 0 && this.steps.isEmpty;
   }
 
   /** Most tokens a sequence can have here. */
@@ -180,7 +172,7 @@ export class DeviceLane {
     if (sequence.numComputed < sequence.numKnown) return;
     this.prefilling.remove(sequence);
     sequence.state = 'running';
-    sequence.promptEndsIn = this.#nextStep;
+    sequence.promptEndsIn = this.nextStep;
     this.running.insert(sequence);
   }
 
@@ -248,64 +240,22 @@ export class DeviceLane {
         return;
       }
       const block = sequence.blocks.get(column);
-      cache.add(block, hash, cachedSerial, tokens, this.#nextStep - 1);
+      cache.add(block, hash, cachedSerial, tokens, this.nextStep - 1);
       sequence.cachedHash = hash;
       sequence.cachedSerial = cache.serialOf(block);
       sequence.numCachedBlocks++;
     }
   }
 
-  /** Forgets all that was cached since this step was planned, and caches no more of who is here. */
-  distrust(step: number): void {
-    for (const sequence of this.present()) sequence.numCachedBlocks = NEVER_CACHED;
-    this.blocks.distrust(step);
-  }
-
-  /** An empty step to plan; nothing happens until it is committed. */
-  prepareStep(): StepInFlight {
-    const step = this.#idleSteps.pop() ?? new StepInFlight(this.limits.numSlots);
-    step.reset(this.#nextStep);
-    return step;
-  }
-
   /** Encodes a planned step, which is under way from here on. */
   commitStep(step: StepInFlight): void {
-    this.#nextStep++;
     step.words = this.writer.finish(step.stepId, step.numDecode);
-    this.#inFlight.push(step);
-  }
-
-  /** A step that is not, or no longer, under way. */
-  recycleStep(step: StepInFlight): void {
-    if (this.#inFlight[0] === step) this.#inFlight.shift();
-    this.#idleSteps.push(step);
-  }
-
-  /**
-   * The step whose outcome comes next.
-   * @throws ERR_PROTOCOL when `stepId` is another one's.
-   */
-  oldestStep(stepId: number): StepInFlight {
-    const step = this.#inFlight[0];
-    if (step === undefined || step.stepId !== stepId) {
-      throw new PermafrostError(
-        'ERR_PROTOCOL',
-        `device ${this.index} answered step ${stepId}, due was ${step?.stepId ?? 'none'}`,
-      );
-    }
-    return step;
-  }
-
-  /** Every sequence that has a token under way or KV being computed. */
-  inFlight(): ReadonlySet<Sequence> {
-    const sequences = new Set<Sequence>();
-    for (const step of this.#inFlight) step.forEachPresent((sequence) => sequences.add(sequence));
-    return sequences;
+    this.steps.push(step);
   }
 
   /** Every sequence that is here or has a token under way. */
   present(): ReadonlySet<Sequence> {
-    const present = new Set(this.inFlight());
+    const present = this.steps.sequences();
     for (const list of [this.running, this.prefilling]) {
       for (let rank = 0; rank < list.length; rank++) present.add(list.at(rank));
     }

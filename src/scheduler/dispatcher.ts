@@ -45,6 +45,15 @@ export class Dispatcher {
     else (this.#hostOf(request)?.guests ?? this.#suspects).push(sequence);
   }
 
+  /** Choices that waited for their request's prompt to be computed wait for a device from here on. */
+  pushWaitingChoices(request: ScheduledRequest): void {
+    if (!request.hasWaitingChoices) return;
+    request.hasWaitingChoices = false;
+    for (const sequence of request.sequences) {
+      if (sequence.state === 'waiting' && sequence.queue === null) this.push(sequence);
+    }
+  }
+
   /** A device has been lost or has come back: all of them are asked again. */
   lanesChanged(): void {
     this.#refused = null;

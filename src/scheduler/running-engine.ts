@@ -306,7 +306,7 @@ export class RunningEngine {
 
   /** The requests that a device computes something for. */
   #keysOn(deviceIndex: number): number[] {
-    const sequences = this.#scheduler.lanes[deviceIndex]?.inFlight() ?? [];
+    const sequences = this.#scheduler.lanes[deviceIndex]?.steps.sequences() ?? [];
     return [...new Set(Array.from(sequences, ({ request }) => request.key))];
   }
 

@@ -12,12 +12,12 @@ import { MAX_STEPS_IN_FLIGHT } from '../protocol/step-block.js';
 import { DeviceLane, type LaneHistory, type LaneOptions } from './device-lane.js';
 import { Dispatcher } from './dispatcher.js';
 import { Effects } from './effects.js';
-import { IndexedHeap } from './indexed-heap.js';
+import { OpenRequests, type SchedulerTotals } from './open-requests.js';
 import { checkTokenId, type ResolvedRequest } from './resolved-request.js';
 import { SeenTokens } from './seen-tokens.js';
-import { ScheduledRequest, type Sequence } from './sequence.js';
+import { NEVER_CACHED, ScheduledRequest, type Sequence } from './sequence.js';
 import type { ScheduledStep } from './step-in-flight.js';
-import { planStep, sendWaitingChoices } from './step-planner.js';
+import { planStep } from './step-planner.js';
 import { StepResult } from './step-result.js';
 
 export interface SchedulerOptions {
@@ -29,38 +29,16 @@ export interface SchedulerOptions {
   readonly prefixCaching?: boolean;
 }
 
-/** Counters since the start. */
-export interface SchedulerTotals {
-  finishedRequests: number;
-  failedRequests: number;
-  /** Prompts that got as far as their first token. */
-  promptTokens: number;
-  /** Those of them that were found computed. */
-  cachedTokens: number;
-  /** Generated tokens, those behind a stop string not counted. */
-  completionTokens: number;
-}
-
 /** Owns all requests between `add` and their end. */
 export class Scheduler {
   /** Grows with every call until the caller clears it. */
   readonly effects = new Effects();
-  readonly totals: SchedulerTotals = {
-    finishedRequests: 0,
-    failedRequests: 0,
-    promptTokens: 0,
-    cachedTokens: 0,
-    completionTokens: 0,
-  };
   readonly #lanes: DeviceLane[];
   readonly #laneOptions: LaneOptions;
   readonly #maxLength: number;
   readonly #vocabSize: number;
-  readonly #requests = new Map<number, ScheduledRequest>();
   readonly #dispatcher: Dispatcher;
-  readonly #deadlines = new IndexedHeap<ScheduledRequest>(
-    (a, b) => a.deadlineAtMs < b.deadlineAtMs,
-  );
+  readonly #open: OpenRequests;
   readonly #result = new StepResult();
   #nextArrival = 0;
 
@@ -77,6 +55,12 @@ export class Scheduler {
     };
     this.#lanes = devices.map((limits, index) => new DeviceLane(index, limits, this.#laneOptions));
     this.#dispatcher = new Dispatcher(this.#lanes);
+    this.#open = new OpenRequests({
+      lanes: this.#lanes,
+      dispatcher: this.#dispatcher,
+      effects: this.effects,
+      prefixCaching,
+    });
     // The smallest device decides for all, so that a request's end doesn't depend on where it runs.
     this.#maxLength = Math.min(...this.lanes.map((lane) => lane.maxLength));
     if (new Set(devices.map(({ blockSize }) => blockSize)).size > 1) {
@@ -89,23 +73,23 @@ export class Scheduler {
     return this.#lanes;
   }
 
+  get totals(): SchedulerTotals {
+    return this.#open.totals;
+  }
+
   /** Requests that have not ended. */
   get numOpenRequests(): number {
-    return this.#requests.size;
+    return this.#open.size;
   }
 
   /** Requests none of whose sequences are on a device. */
   countQueuedRequests(): number {
-    let count = 0;
-    for (const { sequences } of this.#requests.values()) {
-      if (sequences.every(({ state }) => state === 'waiting' || state === 'finished')) count++;
-    }
-    return count;
+    return this.#open.countQueued();
   }
 
   /** When to call `expire` next, if nothing else happens before; Infinity = never. */
   get nextDeadlineAtMs(): number {
-    return this.#deadlines.peek()?.deadlineAtMs ?? Number.POSITIVE_INFINITY;
+    return this.#open.nextDeadlineAtMs;
   }
 
   /**
@@ -114,7 +98,7 @@ export class Scheduler {
    */
   add(request: ResolvedRequest): ScheduledRequest {
     const { key, promptIds, params } = request;
-    if (this.#requests.has(key)) {
+    if (this.#open.get(key) !== undefined) {
       throw new PermafrostError('ERR_PROTOCOL', `request ${key} is open already`);
     }
     if (promptIds.length === 0) {
@@ -134,18 +118,17 @@ export class Scheduler {
     const maxLength = Math.min(this.#maxLength, promptIds.length + params.maxTokens);
     const scheduled = new ScheduledRequest(request, maxLength, this.#nextArrival);
     this.#nextArrival += scheduled.sequences.length;
-    this.#requests.set(key, scheduled);
-    if (scheduled.deadlineAtMs !== Number.POSITIVE_INFINITY) this.#deadlines.push(scheduled);
+    this.#open.add(scheduled);
     this.#resume(scheduled, request);
-    if (scheduled.numOpen > 0) this.#enqueue(scheduled);
+    if (scheduled.numOpen > 0) this.#open.enqueue(scheduled);
     return scheduled;
   }
 
   /** Ends a request, wherever it is. False when it is not open. */
   abort(key: number): boolean {
-    const request = this.#requests.get(key);
+    const request = this.#open.get(key);
     if (request === undefined) return false;
-    this.#endAll(request, 'abort');
+    this.#open.endAll(request, 'abort');
     return true;
   }
 
@@ -154,19 +137,15 @@ export class Scheduler {
    * False when it has ended already; its tokens stay as they are then.
    */
   finish(key: number, choice: number, reason: FinishReason, keepTokens: number): boolean {
-    const sequence = this.#requests.get(key)?.sequences[choice];
+    const sequence = this.#open.get(key)?.sequences[choice];
     if (sequence === undefined || sequence.state === 'finished') return false;
-    this.#end(sequence, reason, keepTokens);
+    this.#open.end(sequence, reason, keepTokens);
     return true;
   }
 
   /** Ends the requests whose deadline has come. `schedule` and `apply` do this as well. */
   expire(nowMs: number): void {
-    for (;;) {
-      const request = this.#deadlines.peek();
-      if (request === undefined || request.deadlineAtMs > nowMs) return;
-      this.#endAll(request, 'deadline');
-    }
+    this.#open.expire(nowMs);
   }
 
   /** The device's next step, or null when it has nothing to run or enough under way. */
@@ -187,7 +166,7 @@ export class Scheduler {
     if (!lane.isAlive) return this.effects;
     const result = this.#result;
     result.load(words);
-    const step = lane.oldestStep(result.stepId);
+    const step = lane.steps.oldest(result.stepId);
     if (result.numRows !== step.numRows) {
       throw new PermafrostError(
         'ERR_PROTOCOL',
@@ -200,7 +179,7 @@ export class Scheduler {
     }
     lane.counters.count(step, result);
     lane.times.learn(step.numDecode, step.numPrefillTokens, result.deviceMicros);
-    lane.recycleStep(step);
+    lane.steps.recycle(step);
     this.expire(nowMs);
     return this.effects;
   }
@@ -214,13 +193,15 @@ export class Scheduler {
   fail(deviceIndex: number, stepId: number, error: ErrorRecord): Effects {
     const lane = this.#lane(deviceIndex);
     if (!lane.isAlive) return this.effects;
-    const step = lane.oldestStep(stepId);
-    step.forEachPresent((sequence) => this.#fail(sequence.request, error));
+    const step = lane.steps.oldest(stepId);
+    step.forEachPresent((sequence) => this.#open.fail(sequence.request, error));
     for (const sequence of lane.present()) {
-      if (sequence.borrowedIn > step.number) this.#sendBack(sequence);
+      if (sequence.borrowedIn > step.number) this.#open.sendBack(sequence);
+      // What it has cached may be about to be forgotten, and what follows could not be found then.
+      else sequence.numCachedBlocks = NEVER_CACHED;
     }
-    lane.distrust(step.number);
-    lane.recycleStep(step);
+    lane.blocks.distrust(step.number);
+    lane.steps.recycle(step);
     return this.effects;
   }
 
@@ -235,17 +216,19 @@ export class Scheduler {
     const { guest } = lane;
     lane.isAlive = false;
     lane.guest = null;
-    const suspects = new Set(Array.from(lane.inFlight(), ({ request }) => request));
+    const suspects = new Set(Array.from(lane.steps.sequences(), ({ request }) => request));
     for (const request of suspects) {
       request.losses++;
       const wasAlone = guest === request && lane.hasGuestArrived;
-      if (wasAlone) this.#fail(request, poisoned(request, error));
+      if (wasAlone) this.#open.fail(request, poisoned(request, error));
       // All of it waits anew: if it is to be alone from now on, then with all of its choices.
-      else for (const sequence of request.sequences) this.#sendBack(sequence);
+      else for (const sequence of request.sequences) this.#open.sendBack(sequence);
     }
-    for (const sequence of lane.present()) this.#sendBack(sequence);
+    for (const sequence of lane.present()) this.#open.sendBack(sequence);
     for (const queue of [lane.inbox, lane.guests]) {
-      for (let next = queue.peek(); next !== undefined; next = queue.peek()) this.#sendBack(next);
+      for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
+        this.#open.sendBack(next);
+      }
     }
     this.#dispatcher.lanesChanged();
     return this.effects;
@@ -260,7 +243,7 @@ export class Scheduler {
     if (lost.isAlive) {
       throw new PermafrostError('ERR_INTERNAL', `device ${deviceIndex} was not lost`);
     }
-    const history: LaneHistory = { counters: lost.counters, nextStep: lost.nextStep };
+    const history: LaneHistory = { counters: lost.counters, nextStep: lost.steps.next };
     const lane = new DeviceLane(deviceIndex, limits, this.#laneOptions, history);
     if (
       lane.maxLength < this.#maxLength ||
@@ -288,21 +271,11 @@ export class Scheduler {
   /** Counts what a request brought along, and ends what has ended already. */
   #resume(scheduled: ScheduledRequest, { resume }: ResolvedRequest): void {
     for (const sequence of scheduled.sequences) {
-      this.totals.completionTokens += sequence.numResumed;
+      this.#open.totals.completionTokens += sequence.numResumed;
       const reason = resume?.choices[sequence.choice]?.finishReason ?? null;
-      if (reason !== null) this.#end(sequence, reason);
-      else if (sequence.numKnown >= scheduled.maxLength) this.#end(sequence, 'length');
+      if (reason !== null) this.#open.end(sequence, reason);
+      else if (sequence.numKnown >= scheduled.maxLength) this.#open.end(sequence, 'length');
     }
-  }
-
-  /** The first open choice computes the prompt; the others wait for that if they can share it. */
-  #enqueue(request: ScheduledRequest): void {
-    const first = request.sequences.find(({ state }) => state === 'waiting');
-    if (first === undefined) return;
-    this.#dispatcher.push(first);
-    request.hasWaitingChoices = true;
-    const canShare = this.#laneOptions.prefixCaching && request.promptIds.length > 1;
-    if (!canShare) sendWaitingChoices(first, this.#dispatcher);
   }
 
   /** Gives a sequence the token that was drawn for it. */
@@ -310,17 +283,17 @@ export class Scheduler {
     const token = result.token(row);
     if (token < 0) {
       const message = 'no token could be drawn: all are excluded, or the logits are no numbers';
-      this.#fail(sequence.request, { code: 'ERR_DEVICE', message });
+      this.#open.fail(sequence.request, { code: 'ERR_DEVICE', message });
       return;
     }
     const { numLogprobs } = sequence;
     if (numLogprobs >= 0) result.copyLogprobs(row, numLogprobs, sequence.logprobWords);
     if (sequence.isUntouched) this.#touch(sequence, nowMs);
     sequence.addToken(token);
-    this.totals.completionTokens++;
+    this.#open.totals.completionTokens++;
     this.effects.advanced.push(sequence);
-    if (result.isStopped(row)) this.#end(sequence, 'stop');
-    else if (sequence.numKnown >= sequence.maxLength) this.#end(sequence, 'length');
+    if (result.isStopped(row)) this.#open.end(sequence, 'stop');
+    else if (sequence.numKnown >= sequence.maxLength) this.#open.end(sequence, 'length');
   }
 
   /** A sequence gets its first token. */
@@ -329,74 +302,10 @@ export class Scheduler {
     sequence.isUntouched = false;
     if (request.firstTokenAtMs !== null) return;
     request.firstTokenAtMs = nowMs;
-    this.totals.promptTokens += request.promptIds.length;
-    this.totals.cachedTokens += request.numCachedTokens;
+    const { totals } = this.#open;
+    totals.promptTokens += request.promptIds.length;
+    totals.cachedTokens += request.numCachedTokens;
   }
-
-  /** Lets an open sequence wait anew, wherever it is; one that waits for its prompt goes on so. */
-  #sendBack(sequence: Sequence): void {
-    const { state, queue } = sequence;
-    if (state === 'finished' || (state === 'waiting' && queue === null)) return;
-    this.#takeAway(sequence);
-    sequence.returnToQueue();
-    this.#dispatcher.push(sequence);
-  }
-
-  /** Takes an open sequence from its queue or its device. */
-  #takeAway(sequence: Sequence): void {
-    const { state } = sequence;
-    if (state === 'waiting') sequence.queue?.remove(sequence);
-    else if (state !== 'draining') this.#lane(sequence.deviceIndex).release(sequence);
-  }
-
-  #endAll(request: ScheduledRequest, reason: FinishReason): void {
-    request.hasWaitingChoices = false;
-    for (const sequence of request.sequences) this.#end(sequence, reason);
-  }
-
-  #end(sequence: Sequence, reason: FinishReason, keepTokens = Number.POSITIVE_INFINITY): void {
-    if (sequence.state === 'finished') return;
-    this.#detach(sequence);
-    this.totals.completionTokens -= sequence.keep(keepTokens);
-    sequence.finishReason = reason;
-    this.effects.finished.push(sequence);
-    const { request } = sequence;
-    if (request.numOpen === 0) {
-      this.totals.finishedRequests++;
-      this.#close(request);
-    } else if (request.hasWaitingChoices && request.sequences.every(isIdle)) {
-      // It was the one whose prompt the others wait for.
-      this.#enqueue(request);
-    }
-  }
-
-  #fail(request: ScheduledRequest, error: ErrorRecord): void {
-    request.error = error;
-    for (const sequence of request.sequences) this.#detach(sequence);
-    this.totals.failedRequests++;
-    this.#close(request);
-  }
-
-  /** Takes a sequence from wherever it is, for good. */
-  #detach(sequence: Sequence): void {
-    if (sequence.state === 'finished') return;
-    this.#takeAway(sequence);
-    sequence.state = 'finished';
-    sequence.stint++;
-    sequence.request.numOpen--;
-  }
-
-  #close(request: ScheduledRequest): void {
-    this.#requests.delete(request.key);
-    if (request.heapIndex !== -1) this.#deadlines.remove(request);
-    this.effects.ended.push(request);
-    for (const lane of this.#lanes) if (lane.guest === request) lane.guest = null;
-  }
-}
-
-/** Whether nothing would ever happen to the sequence by itself. */
-function isIdle({ state, queue }: Sequence): boolean {
-  return state === 'finished' || (state === 'waiting' && queue === null);
 }
 
 function poisoned({ key }: ScheduledRequest, { message }: ErrorRecord): ErrorRecord {

@@ -14,7 +14,7 @@ export interface ScheduledStep {
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
 export class StepInFlight implements ScheduledStep {
   stepId = 0;
-  /** Its place among all steps of its device: see DeviceLane.nextStep. */
+  /** Its place among all steps of its device: see StepPipeline.next. */
   number = 0;
   words: Int32Array = new Int32Array(0);
   numDecode = 0;

@@ -17,19 +17,19 @@ export function planStep(
   effects: Effects,
 ): StepInFlight | null {
   if (lane.load === 0) return null;
-  const step = lane.prepareStep();
+  const step = lane.steps.prepare();
   planDecode(lane, dispatcher, step);
   planPrefills(lane, dispatcher, step, effects);
   if (step.isEmpty) {
     lane.writer.clearHeld();
-    lane.recycleStep(step);
+    lane.steps.recycle(step);
     return null;
   }
   lane.commitStep(step);
   for (const sequence of step.prefilled) {
     lane.cacheBlocks(sequence);
     // From the next step on, the other choices find the prompt.
-    if (sequence.state === 'running') sendWaitingChoices(sequence, dispatcher);
+    if (sequence.state === 'running') dispatcher.pushWaitingChoices(sequence.request);
   }
   for (const sequence of step.retiring) {
     lane.release(sequence);
@@ -106,15 +106,6 @@ function planPrefills(
     dispatcher.push(left);
   }
   for (const sequence of later) inbox.push(sequence);
-}
-
-/** Those that waited for their request's prompt to be computed wait for a device from here on. */
-export function sendWaitingChoices({ request }: Sequence, dispatcher: Dispatcher): void {
-  if (!request.hasWaitingChoices) return;
-  request.hasWaitingChoices = false;
-  for (const sequence of request.sequences) {
-    if (sequence.state === 'waiting' && sequence.queue === null) dispatcher.push(sequence);
-  }
 }
 
 /** Whoever is to go first. The most important sequence of all never is, so there is always progress. */

@@ -136,7 +136,7 @@ describe('a request that was on two devices when they were lost', () => {
     let maxTogether = 0;
     while (subject.turn()) {
       checkInvariants(subject.scheduler);
-      const present = [...(subject.scheduler.lanes[0]?.inFlight() ?? [])];
+      const present = [...(subject.scheduler.lanes[0]?.steps.sequences() ?? [])];
       const isSuspectHere = present.some(({ request }) => request.losses === 2);
       if (isSuspectHere) expect(present).toHaveLength(1);
       maxTogether = Math.max(maxTogether, present.length);
@@ -237,7 +237,7 @@ describe('a request that was on two devices when they were lost', () => {
     subject.add(...keys(numOthers, 10).map((key) => ({ key, params: { maxTokens: 9 } })));
     for (let round = 0; round < 200; round++) {
       while (subject.submit());
-      const inFlight = [...(subject.scheduler.lanes[0]?.inFlight() ?? [])];
+      const inFlight = [...(subject.scheduler.lanes[0]?.steps.sequences() ?? [])];
       if (inFlight.some(({ request }) => request.key === poisoned)) {
         subject.lose(0);
         subject.restore(0);

@@ -59,7 +59,7 @@ export function checkInvariants({ lanes }: Scheduler): void {
     checkBlocks(lane);
     checkSlots(lane);
     if (lane.guest === null || !lane.hasGuestArrived) continue;
-    for (const { request } of [...activeOn(lane), ...lane.inFlight()]) {
+    for (const { request } of [...activeOn(lane), ...lane.steps.sequences()]) {
       check(request.key, lane.guest.key, `request beside a guest on device ${lane.index}`);
     }
   }
