@@ -7,7 +7,11 @@ import { count, counts } from '../options.js';
 import { median } from '../statistics.js';
 
 export const options = {
-  devices: { type: 'string', default: '1,8,64', help: 'numbers of devices (1,8,64)' },
+  devices: {
+    type: 'string',
+    default: '1,4,8,10,12,16,64',
+    help: 'numbers of devices (1,4,8,10,12,16,64)',
+  },
   milliseconds: { type: 'string', default: '400', help: 'virtual length of each round (400)' },
   rounds: { type: 'string', default: '5', help: 'rounds, interleaved; medians are reported (5)' },
 };
@@ -39,14 +43,25 @@ function aimsFor(rows) {
   return [...aims, { text, met: row.waitPercent <= AIM_WAIT_PERCENT }];
 }
 
+/** Where it stops scaling: as measured, and as the cost of a step says. */
+function limitsOf(rows, stepMicros) {
+  const patient = rows.filter(({ waitPercent }) => waitPercent <= AIM_WAIT_PERCENT);
+  const most = rows[rows.length - 1];
+  return {
+    mostDevicesThatWaitWithinTheAim: Math.max(0, ...patient.map(({ devices }) => devices)),
+    devicesThatFillOneScheduler: stepMicros / most.stepMicros,
+    stepOfMostOverFewestDevices: most.stepMicros / rows[0].stepMicros,
+  };
+}
+
 export async function run(values, log) {
-  const numsDevices = counts('devices', values.devices);
+  const numsDevices = counts('devices', values.devices).sort((a, b) => a - b);
   const milliseconds = count('milliseconds', values.milliseconds);
   const rounds = count('rounds', values.rounds);
   if (!existsSync(fileURLToPath(SCHEDULER))) {
     throw new Error('dist/scheduler is missing: npm run build:ts');
   }
-  const { Simulation } = await import('./simulation.js');
+  const { STEP_MICROS, Simulation } = await import('./simulation.js');
   const simulations = numsDevices.map((numDevices) => {
     log(`warming up ${numDevices} device(s)`);
     const simulation = new Simulation(numDevices);
@@ -61,11 +76,9 @@ export async function run(values, log) {
     devices: numDevices,
     ...medians(results),
   }));
-  const [first] = rows;
-  const last = rows[rows.length - 1];
   return {
     rows,
-    ratios: { stepOfMostOverFewestDevices: last.stepMicros / first.stepMicros },
+    ratios: limitsOf(rows, STEP_MICROS),
     aims: aimsFor(rows),
   };
 }

@@ -13,7 +13,8 @@ const LIMITS = {
   maxModelLen: 4096,
   vocabSize: 151_936,
 };
-const STEP_MICROS = 1000;
+/** What every step takes. */
+export const STEP_MICROS = 1000;
 /** Requests beyond those that run, so that a free slot never stays empty. */
 const WAITING_PER_DEVICE = 16;
 const MIN_TOKENS = 100;
@@ -59,6 +60,7 @@ function* requestsFrom(seed) {
       priority: 0,
       deadlineAtMs: Number.POSITIVE_INFINITY,
       stream: false,
+      tellsTokens: false,
     };
   }
 }

@@ -1,11 +1,12 @@
+import { ReusedList } from './reused-list.js';
 import type { ScheduledRequest, Sequence } from './sequence.js';
 
 /** What has happened since the last `clear`, whichever call brought it about. */
 export class Effects {
   /** Requests that a device gets for the first time, with a step that `schedule` has given out. */
   readonly started: ScheduledRequest[] = [];
-  /** Sequences with a new token at their end; one that got two stands here twice. */
-  readonly advanced: Sequence[] = [];
+  /** Sequences of requests that tell tokens with a new one at their end; after two of them twice. */
+  readonly advanced = new ReusedList<Sequence>();
   /** Sequences that ended with a reason. */
   readonly finished: Sequence[] = [];
   /** Requests that ended, each once: all choices have finished, or `error` says what failed. */
@@ -13,7 +14,7 @@ export class Effects {
 
   clear(): void {
     this.started.length = 0;
-    this.advanced.length = 0;
+    this.advanced.clear();
     this.finished.length = 0;
     this.ended.length = 0;
   }

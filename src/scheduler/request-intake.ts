@@ -6,6 +6,7 @@ import type { Prompt } from '../protocol/requests.js';
 import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
+import { isDetokenizedAsItGrows } from './request-output.js';
 import { type ResolveContext, type ResolvedParams, resolveParams } from './resolved-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { ScheduledRequest } from './sequence.js';
@@ -134,6 +135,7 @@ export class RequestIntake {
       priority,
       deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
       stream,
+      tellsTokens: isDetokenizedAsItGrows(stream, stop),
       ...(resume !== undefined && { resume }),
     });
     this.#options.onAdmitted(scheduled, stop, resume?.choices ?? []);

@@ -91,7 +91,7 @@ export class RequestOutput {
     stop: readonly string[],
     resumed: readonly ResumedChoice[] = [],
   ): void {
-    const isIncremental = request.stream || stop.length > 0;
+    const isIncremental = isDetokenizedAsItGrows(request.stream, stop);
     const choices = request.sequences.map(
       (sequence, choice) => new ChoiceOutput(sequence, stop, resumed[choice]),
     );
@@ -234,4 +234,9 @@ export class RequestOutput {
     for (const resolve of this.#onIdle) resolve();
     this.#onIdle = [];
   }
+}
+
+/** Whether a request's text is needed before it has ended; its tokens have to be told then. */
+export function isDetokenizedAsItGrows(stream: boolean, stop: readonly string[]): boolean {
+  return stream || stop.length > 0;
 }

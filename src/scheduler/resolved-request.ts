@@ -36,6 +36,8 @@ export interface ResolvedRequest {
   readonly deadlineAtMs: number;
   /** Whether someone wants the tokens as they come. The scheduler only carries it along. */
   readonly stream: boolean;
+  /** Whether `Effects.advanced` names its sequences: not for free. Default true. */
+  readonly tellsTokens?: boolean;
   /** Whether each token must have arrived here before the next one is drawn. Default false. */
   readonly needsLastToken?: boolean;
   /**

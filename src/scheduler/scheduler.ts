@@ -291,7 +291,7 @@ export class Scheduler {
     if (sequence.isUntouched) this.#touch(sequence, nowMs);
     sequence.addToken(token);
     this.#open.totals.completionTokens++;
-    this.effects.advanced.push(sequence);
+    if (sequence.tellsTokens) this.effects.advanced.push(sequence);
     if (result.isStopped(row)) this.#open.end(sequence, 'stop');
     else if (sequence.numKnown >= sequence.maxLength) this.#open.end(sequence, 'length');
   }

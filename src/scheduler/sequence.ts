@@ -36,6 +36,7 @@ export class ScheduledRequest {
   readonly priority: number;
   readonly deadlineAtMs: number;
   readonly stream: boolean;
+  readonly tellsTokens: boolean;
   readonly needsLastToken: boolean;
   readonly cacheSalt: number;
   /** Prompt and output together never get longer. */
@@ -68,6 +69,7 @@ export class ScheduledRequest {
     this.priority = request.priority;
     this.deadlineAtMs = request.deadlineAtMs;
     this.stream = request.stream;
+    this.tellsTokens = request.tellsTokens ?? true;
     this.needsLastToken = request.needsLastToken ?? false;
     this.cacheSalt = request.cacheSalt ?? 0;
     this.maxLength = maxLength;
@@ -107,6 +109,7 @@ export class Sequence {
   /** -1 = none. */
   readonly numLogprobs: number;
   readonly needsLastToken: boolean;
+  readonly tellsTokens: boolean;
   /** Whether this scheduler has not drawn a token for it. */
   isUntouched = true;
   /** Its device's, while it has a slot. */
@@ -154,6 +157,7 @@ export class Sequence {
     this.maxLength = request.maxLength;
     this.numLogprobs = params.numLogprobs;
     this.needsLastToken = request.needsLastToken;
+    this.tellsTokens = request.tellsTokens;
     this.numKnown = promptIds.length;
     this.choice = choice;
     this.priority = request.priority;

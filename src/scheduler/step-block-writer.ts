@@ -100,7 +100,7 @@ export class StepBlockWriter {
     words[StepHeader.numDecode] = numDecode;
     let offset = STEP_HEADER_WORDS;
     for (const section of sections) {
-      words.set(section.view(), offset);
+      section.copyTo(words, offset, 0, section.length);
       offset += section.length;
       section.truncate(0);
     }

@@ -139,6 +139,18 @@ describe('how a request ends', () => {
     expect(seen).toEqual(tokens);
   });
 
+  it('tells of no token of a request that does not ask for it', () => {
+    const cluster = new Cluster();
+    const { scheduler } = cluster;
+    cluster.add({ ...shape, tellsTokens: false });
+    for (let step = scheduler.schedule(0, 0); step !== null; step = scheduler.schedule(0, 0)) {
+      cluster.device(0).submit(step.words);
+      scheduler.apply(0, cluster.device(0).takeResult(), 0);
+    }
+    expect(scheduler.effects.advanced).toHaveLength(0);
+    expect(scheduler.effects.finished[0]?.generated.view()).toEqual(Int32Array.from(tokens));
+  });
+
   it('hands out log-probabilities, as many alternatives as each request asked for', () => {
     const cluster = new Cluster();
     cluster.add(
