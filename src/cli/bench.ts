@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Engine } from '../host/engine.js';
 import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
-import type { GraphUse } from '../protocol/report.js';
+import type { DeviceMetrics, StartupReport } from '../protocol/report.js';
 import { parseCount, parseRange, parseSeed, type Range } from './arguments.js';
 import { randomRequests } from './bench-requests.js';
 import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
 import { EXIT, type ExitCode, StartError } from './exit-code.js';
-import { formatCount, formatMs, tableLines } from './format.js';
+import { formatCount, formatMs } from './format.js';
+import { type GraphValue, graphValueLines, graphValues, paddingPercent } from './graph-value.js';
 import { watchInterruption } from './interruption.js';
 import { withEngine } from './open-engine.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
@@ -36,16 +37,16 @@ interface BenchReport {
   readonly outputTokensPerSecond: number;
   readonly totalTokensPerSecond: number;
   readonly errorsByCode: Readonly<Partial<Record<ErrorCode, number>>>;
-  readonly devices: readonly {
-    readonly device: string;
-    readonly name: string;
-    readonly steps: number;
-    readonly busyMs: number;
-    readonly idleMs: number;
-    readonly paddedRows: number;
-    readonly preemptions: number;
-    readonly graphs: readonly GraphUse[];
-  }[];
+  readonly devices: readonly BenchDevice[];
+}
+
+interface BenchDevice
+  extends Pick<
+    DeviceMetrics,
+    'device' | 'steps' | 'busyMs' | 'idleMs' | 'decodeTokens' | 'paddedRows' | 'preemptions'
+  > {
+  readonly name: string;
+  readonly graphs: readonly GraphValue[];
 }
 
 export function addBench(program: Command, end: (code: ExitCode) => void): void {
@@ -118,11 +119,16 @@ async function measure(
     outputTokensPerSecond: completionTokens / (wallMs / 1000),
     totalTokensPerSecond: (promptTokens + completionTokens) / (wallMs / 1000),
     errorsByCode,
-    devices: devices.map(({ device, steps, busyMs, idleMs, paddedRows, preemptions, graphs }) => {
-      const { name } = engine.startup.devices.find((one) => one.device === device) ?? { name: '' };
-      return { device, name, steps, busyMs, idleMs, paddedRows, preemptions, graphs };
-    }),
+    devices: devices.map((metrics) => benchDevice(metrics, engine.startup)),
   };
+}
+
+function benchDevice(metrics: DeviceMetrics, { devices }: StartupReport): BenchDevice {
+  const { device, steps, busyMs, idleMs, decodeTokens, paddedRows, preemptions } = metrics;
+  const started = devices.find((one) => one.device === device);
+  const graphs = graphValues(started?.capture.graphs ?? [], metrics.graphs);
+  const name = started?.name ?? '';
+  return { device, name, steps, busyMs, idleMs, decodeTokens, paddedRows, preemptions, graphs };
 }
 
 function lines(report: BenchReport): string[] {
@@ -135,19 +141,20 @@ function lines(report: BenchReport): string[] {
     '',
     `output  ${formatCount(report.outputTokensPerSecond).padStart(10)} tokens/s`,
     `total   ${formatCount(report.totalTokensPerSecond).padStart(10)} tokens/s`,
-    ...report.devices.flatMap((device) => [
-      '',
-      `${device.device}  ${device.name}`.slice(0, 80),
-      `  ${formatCount(device.steps)} steps · busy ${formatMs(device.busyMs)} · ` +
-        `idle ${formatMs(device.idleMs)} · ${formatCount(device.paddedRows)} padded rows · ` +
-        `${formatCount(device.preemptions)} preemptions`,
-      ...tableLines(
-        [{ title: 'graph' }, { title: 'replays' }],
-        device.graphs
-          .filter(({ replays }) => replays > 0)
-          .map(({ batchSize, replays }) => [String(batchSize), formatCount(replays)]),
-      ).map((line) => `  ${line}`),
-    ]),
+    ...report.devices.flatMap(deviceLines),
+  ];
+}
+
+function deviceLines(device: BenchDevice): string[] {
+  const { decodeTokens, paddedRows } = device;
+  const waste = paddingPercent(decodeTokens, paddedRows).toFixed(1);
+  return [
+    '',
+    `${device.device}  ${device.name}`.slice(0, 80),
+    `  ${formatCount(device.steps)} steps · busy ${formatMs(device.busyMs)} · ` +
+      `idle ${formatMs(device.idleMs)} · ${formatCount(device.preemptions)} preemptions`,
+    `  ${formatCount(paddedRows)} padded rows, ${waste} % of all decoded`,
+    ...graphValueLines(device.graphs).map((line) => `  ${line}`),
   ];
 }
 

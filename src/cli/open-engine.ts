@@ -2,7 +2,9 @@
 
 import { Engine } from '../host/engine.js';
 import type { EngineOptions } from '../protocol/options.js';
+import type { RestartEvent } from '../protocol/report.js';
 import { StartError } from './exit-code.js';
+import { formatCount, formatMs } from './format.js';
 import type { ProgressDisplay } from './progress.js';
 
 /**
@@ -22,6 +24,7 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
           if (event.kind === 'phase' && captured.size === 0) {
             loading(`${event.device}: ${event.phase}`);
           }
+          if (event.kind === 'lost') progress.say(event.message);
         },
         capture: ({ device, done, total, graph }) => {
           captured.set(device, { done, total });
@@ -33,6 +36,7 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
             note: `${device} batch ${graph.batchSize}`,
           });
         },
+        restart: (event) => progress.say(restartLine(event)),
         warning: ({ message }) => progress.say(`warning: ${message}`),
       },
     });
@@ -41,6 +45,16 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
   } finally {
     progress.stop();
   }
+}
+
+/** What a person is told of a restart. */
+function restartLine({ reason, attempt, delayMs, openRequests }: RestartEvent): string {
+  const again = attempt === 1 ? 'it is started again' : `restart ${attempt} in a row`;
+  const when = delayMs > 0 ? ` in ${formatMs(delayMs)}` : '';
+  return (
+    `the scheduler process is lost: ${reason}; ${again}${when}, ` +
+    `${formatCount(openRequests)} open requests go on`
+  );
 }
 
 /** Runs `use` with an engine, and closes it whatever comes of that. */

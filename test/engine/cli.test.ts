@@ -132,13 +132,31 @@ test('generate prints the text alone on stdout', () => {
   expect({ status, stdout }).toEqual({ status: 0, stdout: '42\n' });
 });
 
-test('bench counts the tokens that it asked for', () => {
-  const { status, stdout } = permafrost(
-    ...['bench', ...ON_TINY, '--num-seqs', '8', '--input-len', '16', '--output-len', '5:9'],
-    '--json',
-  );
-  expect(status).toBe(0);
-  expect(stdout).toContain('128');
+describe('bench', () => {
+  const args = ['bench', ...ON_TINY, '--num-seqs', '8', '--input-len', '16', '--output-len', '5:9'];
+
+  test('counts the tokens that it asked for, and tells what each graph was good for', () => {
+    const { status, stdout } = permafrost(...args, '--json');
+    expect(status).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report.promptTokens).toBe(128);
+    const [device] = report.devices;
+    expect(device.decodeTokens + device.paddedRows).toBeGreaterThanOrEqual(8 * 4);
+    expect(device.idleMs).toBeGreaterThan(0);
+    const sizes = device.graphs.map(({ batchSize }: { batchSize: number }) => batchSize);
+    expect(sizes).toEqual([1, 2, 4, 8, 16, 32]);
+    expect(device.graphs[3].replays).toBeGreaterThan(0);
+    expect(device.graphs[5].replays).toBe(0);
+  });
+
+  test('prints the waste by padding, and which sizes paid off', () => {
+    const { status, stdout } = permafrost(...args);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/idle [\d.]+ m?s/);
+    expect(stdout).toMatch(/padded rows, [\d.]+ % of all decoded/);
+    expect(stdout).toMatch(/graph +capture +replays +padded rows +spared rows/);
+    expect(stdout).toMatch(/never replayed, .* of capture: (\d+, )*16, 32/);
+  });
 });
 
 test('devices lists the CPU and says what CUDA lacks', () => {

@@ -1,8 +1,18 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, expect, test } from 'vitest';
 import type { BatchRequest, BatchRow, RestartEvent } from '../../src/index.js';
+import {
+  idsOf,
+  longLines,
+  readRows,
+  startBatch,
+  temporaryFolder,
+  waitForBytes,
+} from './batch-command.js';
 import { DisturbedEngine } from './disturbed/engine.js';
 import { childrenOf, DIST, Engine, isRunning, TINY } from './engines.js';
 
@@ -93,6 +103,20 @@ describe('losing a process', () => {
     await engine.close();
     expect([scheduler, last].filter(isRunning)).toEqual([]);
     expect(childrenOf(process.pid)).toEqual(before);
+  });
+
+  test('of the scheduler is told by the command line, which goes on', async () => {
+    const folder = temporaryFolder();
+    const [from, to] = [join(folder, 'in.jsonl'), join(folder, 'out.jsonl')];
+    writeFileSync(from, longLines(100, { max_tokens: 100 }));
+    const command = startBatch(['-i', from, '-o', to]);
+    await waitForBytes(to, 1, command);
+    for (const scheduler of childrenOf(command.pid)) killOnce(scheduler);
+    expect(await command.ended).toBe(0);
+    expect(command.stderr()).toMatch(
+      /the scheduler process is lost: .*SIGKILL; it is started again/,
+    );
+    expect(new Set(idsOf(readRows(to))).size).toBe(100);
   });
 
   test('of the scheduler for good fails every pending call once, and nothing stays behind', async () => {
