@@ -10,6 +10,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { readTensors } from '../safetensors.js';
 import { admission, golden, loadedRunner, StepDriver } from './addon.js';
 
 const MODELS = [
@@ -34,29 +35,6 @@ function cases(model: string): readonly Case[] {
     cases: readonly Case[];
   };
   return reference.cases;
-}
-
-/** The float32 tensors of a safetensors file, by name. */
-function readTensors(path: string): Map<string, Float32Array> {
-  const data = readFileSync(path);
-  const body = 8 + Number(data.readBigUInt64LE(0));
-  const header = JSON.parse(data.toString('utf8', 8, body)) as Record<
-    string,
-    { data_offsets: [number, number] }
-  >;
-  return new Map(
-    Object.entries(header).map(
-      ([
-        name,
-        {
-          data_offsets: [begin, end],
-        },
-      ]) => {
-        const bytes = Uint8Array.from(data.subarray(body + begin, body + end));
-        return [name, new Float32Array(bytes.buffer)];
-      },
-    ),
-  );
 }
 
 /** The largest error, in units of the tolerance. */
