@@ -176,15 +176,18 @@ export class OutgoingQueue {
     try {
       this.#isFull = !this.#options.send({ kind: 'submit', requests });
     } catch (cause) {
-      const error =
-        cause instanceof PermafrostError
-          ? cause
-          : new PermafrostError('ERR_INTERNAL', `a request can't be sent: ${cause}`, { cause });
       const keys = requests.map(({ key }) => key);
       for (const key of keys) this.settled(key);
-      this.#options.onUnsendable(keys, error);
+      // One that can't be sent must not take those with it that happened to be beside it.
+      if (requests.length > 1) for (const request of requests) this.#sendFrame([request]);
+      else this.#options.onUnsendable(keys, unsendable(cause));
     }
   }
+}
+
+function unsendable(cause: unknown): PermafrostError {
+  if (cause instanceof PermafrostError) return cause;
+  return new PermafrostError('ERR_INTERNAL', `a request can't be sent: ${cause}`, { cause });
 }
 
 /** The order of importance: priority, then the order of the calls. */

@@ -45,8 +45,14 @@ export function parseBatchLine(text: string): ParsedLine {
     const line = check(lineSchema, value, []);
     return { kind: 'request', customId: line.custom_id, ...readBody(line.url, line.body) };
   } catch (error) {
-    return { kind: 'error', customId, error: PermafrostError.toRecord(error) };
+    return { kind: 'error', customId, error: PermafrostError.toRecord(lineError(error)) };
   }
+}
+
+/** Only what walks a value that JSON.parse got through can run out of stack here. */
+function lineError(error: unknown): unknown {
+  if (!(error instanceof RangeError)) return error;
+  return new PermafrostError('ERR_BAD_LINE', 'the line is nested too deeply', { cause: error });
 }
 
 function parseJson(text: string): unknown {

@@ -9,6 +9,7 @@
  */
 
 import * as z from 'zod';
+import { templateOptionsSchema } from '../protocol/template-options.js';
 
 /** Marks an issue as a feature that is refused, and not as a mistake in the line. */
 const UNSUPPORTED = { isUnsupported: true };
@@ -91,7 +92,10 @@ const sampling = {
   stop_token_ids: z.array(tokenId).max(8).optional(),
   ignore_eos: z.boolean().optional(),
   logit_bias: z
-    .record(z.string().regex(/^\d+$/, 'expected a token id'), z.number().min(-100).max(100))
+    .record(
+      z.string().regex(/^(0|[1-9]\d*)$/, 'expected a token id'),
+      z.number().min(-100).max(100),
+    )
     .refine((bias) => Object.keys(bias).length <= 512, 'expected at most 512 token ids')
     .optional(),
   n: z.int().min(1).max(128).optional(),
@@ -209,8 +213,7 @@ const messageSchema = z.strictObject({
 const RESERVED_TEMPLATE_NAMES = ['messages', 'add_generation_prompt', 'tools'];
 
 /** More variables for the checkpoint's chat template. */
-const templateOptions = z
-  .record(z.string(), z.json())
+const templateOptions = templateOptionsSchema
   .superRefine((options, context) => {
     for (const name of RESERVED_TEMPLATE_NAMES) {
       if (!Object.hasOwn(options, name)) continue;

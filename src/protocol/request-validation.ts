@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { PermafrostError } from './errors.js';
 import type { BatchRequest } from './requests.js';
 import { MAX_LOGIT_BIAS, MAX_TOP_LOGPROBS } from './step-block.js';
+import { templateOptionsSchema } from './template-options.js';
 import { check } from './validation.js';
 
 const MAX_STOP_STRINGS = 16;
@@ -34,7 +35,10 @@ const samplingParamsSchema = z.strictObject({
   ignoreEos: z.boolean().optional(),
   logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
   logitBias: z
-    .record(z.string().regex(/^\d+$/, 'expected a token id'), z.number().min(-100).max(100))
+    .record(
+      z.string().regex(/^(0|[1-9]\d*)$/, 'expected a token id'),
+      z.number().min(-100).max(100),
+    )
     .refine((bias) => Object.keys(bias).length <= MAX_LOGIT_BIAS, {
       error: `expected at most ${MAX_LOGIT_BIAS} token ids`,
     })
@@ -47,8 +51,7 @@ const ENGINE_TEMPLATE_NAMES = ['messages', 'add_generation_prompt'];
 
 const messagesSchema = z.strictObject({
   messages: z.array(z.strictObject({ role: z.string().min(1), content: z.string() })).min(1),
-  templateOptions: z
-    .record(z.string(), z.json())
+  templateOptions: templateOptionsSchema
     .refine((options) => !ENGINE_TEMPLATE_NAMES.some((name) => Object.hasOwn(options, name)), {
       error: `${ENGINE_TEMPLATE_NAMES.join(' and ')} are the engine's to set`,
     })

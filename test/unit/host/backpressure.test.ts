@@ -108,6 +108,30 @@ test('the process has a bounded number of bytes, but always one request', async 
   }
 });
 
+test('a request that cannot be sent fails alone', async () => {
+  const sent: number[] = [];
+  const unsendable: (readonly [number, string])[] = [];
+  const queue = new OutgoingQueue({
+    send: (message) => {
+      const keys = message.kind === 'submit' ? message.requests.map(({ key }) => key) : [];
+      if (keys.includes(2)) throw new RangeError('too deep');
+      sent.push(...keys);
+      return true;
+    },
+    onUnsendable: (keys, { code }) => unsendable.push(...keys.map((key) => [key, code] as const)),
+    onExpired: () => {},
+    now: () => 0,
+  });
+  queue.attach();
+  for (const key of [1, 2, 3]) {
+    queue.submit({ key, prompt: [1], params: { seed: 1 }, deadlineAtMs: null, stream: false });
+  }
+  await turn();
+  expect(sent).toEqual([1, 3]);
+  expect(unsendable).toEqual([[2, 'ERR_INTERNAL']]);
+  queue.detach();
+});
+
 test('what is held is ended here: aborted, given up, or at its deadline', async () => {
   const sent: number[] = [];
   const expired: number[] = [];

@@ -212,6 +212,36 @@ describe('a chat line', () => {
   });
 });
 
+describe('a line that is nested deeply', () => {
+  const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+  /** Too deep for JSON.stringify: made as text. */
+  const chatText = (field: string, depth: number) =>
+    parseBatchLine(
+      line('/v1/chat/completions', { messages, [field]: '@' }).replace(
+        '"@"',
+        '['.repeat(depth) + ']'.repeat(depth),
+      ),
+    );
+
+  test('is taken as far as a chat template may go', () => {
+    expect(chat({ chat_template_kwargs: { x: nested(63) } })).toMatchObject({ kind: 'request' });
+    expect(chat({ chat_template_kwargs: { x: nested(64) } })).toMatchObject(
+      problem('ERR_BAD_LINE', 'body.chat_template_kwargs: is nested'),
+    );
+  });
+
+  test.each(['stream', 'chat_template_kwargs', 'metadata', 'tools', 'messages', 'n'])(
+    'in %s is an error of its own, and no overflow',
+    (field) => {
+      expect(chatText(field, 100_000)).toMatchObject({
+        kind: 'error',
+        customId: 'row',
+        error: { code: expect.stringMatching(/^ERR_(BAD_LINE|UNSUPPORTED)$/) },
+      });
+    },
+  );
+});
+
 describe('what is not supported', () => {
   test.each([
     ['tools', [{ type: 'function' }]],

@@ -78,6 +78,7 @@ describe('a request', () => {
       params({ logitBias: Object.fromEntries(Array.from({ length: 513 }, (_, i) => [i, 1])) }),
       'at most 512',
     ],
+    [params({ logitBias: { '01': 1 } }), 'params.logitBias'],
     [params({ n: 129 }), 'params.n: '],
     [null, 'the request: '],
   ])('is refused by name and value: %j', (request, message) => {

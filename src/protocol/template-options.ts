@@ -1,0 +1,17 @@
+/** The variables that a caller gives a chat template: values that JSON can hold, not too deep. */
+
+import * as z from 'zod';
+
+/** Far above what a template reads, far below what overflows the stack of whoever walks the value. */
+const MAX_DEPTH = 64;
+
+function isAtMostAsDeep(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((inner) => isAtMostAsDeep(inner, depth - 1));
+}
+
+export const templateOptionsSchema = z
+  .custom<Readonly<Record<string, unknown>>>((value) => isAtMostAsDeep(value, MAX_DEPTH), {
+    error: `is nested more than ${MAX_DEPTH} levels deep`,
+  })
+  .pipe(z.record(z.string(), z.json()));
