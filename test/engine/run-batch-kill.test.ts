@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { randomNumbers } from '../unit/jobs/batch-files.js';
 import {
+  type BatchCommand,
   completeBytes,
   idsOf,
   longLines,
@@ -27,6 +28,27 @@ function input(): string {
   return [...rows.slice(0, middle), 'oops', rows[0], ...rows.slice(middle)].join('\n');
 }
 
+/** Every row is there exactly once, and only those that were not kept have been computed. */
+function expectFinished(output: string, kept: Buffer, command: BatchCommand): void {
+  const numKept = numLines(kept);
+  const summary = JSON.parse(command.stdout().toString());
+  expect(summary).toMatchObject({ total: NUM_ROWS + 2, skipped: numKept, unfinished: 0 });
+  expect(summary.succeeded + summary.failed).toBe(NUM_ROWS + 2 - numKept);
+  expect(summary.completionTokens).toBe(12 * summary.succeeded);
+  expect(readFileSync(output).subarray(0, kept.length).equals(kept)).toBe(true);
+
+  const rows = readRows(output);
+  const done = idsOf(rows.filter(({ error }) => error === null));
+  expect(done).toHaveLength(NUM_ROWS);
+  expect(new Set(done).size).toBe(NUM_ROWS);
+  const errors = rows.flatMap(({ error }) => (error === null ? [] : [[error.line, error.code]]));
+  expect(errors.sort()).toEqual([
+    [NUM_ROWS / 2 + 1, 'ERR_BAD_LINE'],
+    [NUM_ROWS / 2 + 2, 'ERR_DUPLICATE_ID'],
+  ]);
+  expect(new Set(rows.map(({ id }) => id)).size).toBe(NUM_ROWS + 2);
+}
+
 test(`a job that is killed at ${NUM_KILLS} random moments is finished by resuming it`, {
   timeout: 900_000,
 }, async () => {
@@ -45,6 +67,7 @@ test(`a job that is killed at ${NUM_KILLS} random moments is finished by resumin
 
   let kept = completeBytes(to);
   let numCut = 0;
+  let numFinished = 1;
   for (let kill = 1; kill < NUM_KILLS; kill++) {
     const command = startBatch(args);
     // A third of the kills come while it starts and reads the output, the others while rows come.
@@ -56,13 +79,16 @@ test(`a job that is killed at ${NUM_KILLS} random moments is finished by resumin
     const now = completeBytes(to);
     // Nothing finished is lost, moved or changed.
     expect(now.subarray(0, kept.length).equals(kept), `kill ${kill}, seed ${SEED}`).toBe(true);
-    kept = now;
     if (end !== 'SIGKILL') {
       // Done before all kills: the next ones get a job of their own.
-      expect(numLines(kept)).toBe(NUM_ROWS + 2);
+      expectFinished(to, kept, command);
       rmSync(to);
+      numFinished++;
       kept = Buffer.alloc(0);
-    } else if (random() < 1 / 2) {
+      continue;
+    }
+    kept = now;
+    if (random() < 1 / 2) {
       // A kill seldom meets a write: its half-written line is made here.
       const size = readFileSync(to).length;
       truncateSync(to, Math.max(0, size - 1 - Math.floor(random() * 2000)));
@@ -73,22 +99,6 @@ test(`a job that is killed at ${NUM_KILLS} random moments is finished by resumin
 
   const last = startBatch(args);
   expect(await last.ended).toBe(1);
-  const numKept = numLines(kept);
-  const summary = JSON.parse(last.stdout().toString());
-  expect(summary).toMatchObject({ total: NUM_ROWS + 2, skipped: numKept, unfinished: 0 });
-  expect(summary.succeeded + summary.failed).toBe(NUM_ROWS + 2 - numKept);
-  expect(summary.completionTokens).toBe(12 * summary.succeeded);
-  expect(readFileSync(to).subarray(0, kept.length).equals(kept)).toBe(true);
-
-  const rows = readRows(to);
-  const done = idsOf(rows.filter(({ error }) => error === null));
-  expect(done).toHaveLength(NUM_ROWS);
-  expect(new Set(done).size).toBe(NUM_ROWS);
-  const errors = rows.flatMap(({ error }) => (error === null ? [] : [[error.line, error.code]]));
-  expect(errors.sort()).toEqual([
-    [NUM_ROWS / 2 + 1, 'ERR_BAD_LINE'],
-    [NUM_ROWS / 2 + 2, 'ERR_DUPLICATE_ID'],
-  ]);
-  expect(new Set(rows.map(({ id }) => id)).size).toBe(NUM_ROWS + 2);
-  console.log(`${numKept} rows kept over ${NUM_KILLS} kills, ${numCut} with a line cut`);
+  expectFinished(to, kept, last);
+  console.log(`${numFinished} jobs finished over ${NUM_KILLS} kills, ${numCut} with a line cut`);
 });
