@@ -1,8 +1,9 @@
 // `run-batch` as a process, and the memory of it and of its scheduler process.
 
 import { spawn } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { LineCounter } from './files.js';
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const MODEL = fileURLToPath(new URL('../../models/tiny', import.meta.url));
@@ -48,18 +49,29 @@ function childrenOf(pid) {
   }
 }
 
-/** The memory of a job's processes over its output's growth, until `stop` is called. */
-export function watchMemory(pid, output, intervalMs = 200) {
-  const samples = [];
+/**
+ * What a job has done and the most memory its processes have had by then, every now and then until
+ * `stop` is called: `{ rows, ms, hostBytes, schedulerBytes }`.
+ */
+export function watchJob(pid, output, intervalMs = 50) {
+  const started = performance.now();
+  const rows = new LineCounter(output);
   const peaks = { hostBytes: 0, schedulerBytes: 0 };
-  const timer = setInterval(() => {
-    const hostBytes = readStatus(pid, 'VmRSS');
-    const outputBytes = statSync(output, { throwIfNoEntry: false })?.size ?? 0;
-    if (hostBytes > 0 && outputBytes > 0) samples.push({ outputBytes, hostBytes });
+  const samples = [];
+  const sample = () => {
     peaks.hostBytes = Math.max(peaks.hostBytes, readStatus(pid, 'VmHWM'));
     for (const child of childrenOf(pid)) {
       peaks.schedulerBytes = Math.max(peaks.schedulerBytes, readStatus(child, 'VmHWM'));
     }
-  }, intervalMs);
-  return { samples, peaks, stop: () => clearInterval(timer) };
+    samples.push({ rows: rows.count(), ms: performance.now() - started, ...peaks });
+  };
+  const timer = setInterval(sample, intervalMs);
+  return {
+    samples,
+    stop() {
+      clearInterval(timer);
+      sample();
+      rows.close();
+    },
+  };
 }

@@ -1,6 +1,13 @@
 // Inputs and outputs of the jobs that are measured.
 
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import {
+  closeSync,
+  createWriteStream,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -40,6 +47,34 @@ export async function checkOutput(path, numRows) {
     else seen[row] = 1;
   }
   return { numLines, isEachOnce: isEachOnce && numLines === numRows };
+}
+
+/** The lines of a file that grows, read once. */
+export class LineCounter {
+  #path;
+  #file = null;
+  #buffer = Buffer.alloc(1 << 20);
+  #numLines = 0;
+
+  constructor(path) {
+    this.#path = path;
+  }
+
+  /** Lines that are there by now; none before there is a file. */
+  count() {
+    if (this.#file === null && existsSync(this.#path)) this.#file = openSync(this.#path, 'r');
+    if (this.#file === null) return 0;
+    let size;
+    do {
+      size = readSync(this.#file, this.#buffer);
+      this.#numLines += countLines(this.#buffer.subarray(0, size));
+    } while (size > 0);
+    return this.#numLines;
+  }
+
+  close() {
+    if (this.#file !== null) closeSync(this.#file);
+  }
 }
 
 /** An output without a half-written last line. */
