@@ -30,10 +30,11 @@ passes and the engine the mean of a second, so both shares fall when the machine
   backpressure: `One-token rows of an asynchronous input, in constant memory: the rows of the table are moments of one
 run. \`furthest ahead\` is how many rows the input was ever read ahead of the rows taken.`,
   'batch-job': `\`run-batch\` on \`models/tiny\`, prompts of one token and one token out: what a job costs around its
-model. \`host\` is the command's own process; the scheduler process holds the model and its KV cache. The table
-has two moments of one job, at a tenth of its rows and at its end: the speed up to then, and the peaks
-of resident memory. Of every row the host keeps up to 28 bytes, to know its id again; the rest of the
-growth is what a heap breathes. Then a job of longer rows is killed with \`kill -9\` at random moments, resumed, and its output checked.`,
+model. \`host\` is the command's own process; the scheduler process holds the model and its KV cache.
+The table has two moments of one job, at a tenth of its rows and at its end: the speed up to then, and
+the peaks of resident memory. Of every row the host keeps up to 28 bytes, to know its id again; the
+rest of its growth is what a heap breathes. Then a job of longer rows is killed with \`kill -9\` at random
+moments, resumed, and its output checked.`,
   scheduler: `One scheduler on one thread; every device takes 1 ms for a step and runs 256 sequences with prompts
 and outputs of 100 to 1,024 tokens, no two of them alike, prefix caching on, two steps in flight.
 The devices' time is virtual, the scheduler's is measured: taking a result in, adding the requests
