@@ -28,6 +28,10 @@ const SCOPES = {
     summary: 'what scheduling costs per step and per token, and what devices wait for it',
     load: () => import('./scheduler/scope.js'),
   },
+  'long-prompt': {
+    summary: 'time between tokens of streams on the CPU, alone and beside a long prompt',
+    load: () => import('./long-prompt/scope.js'),
+  },
   gpu: {
     summary: 'start-up, decode and prefill speed of CUDA devices',
     load: () => import('./gpu/scope.js'),

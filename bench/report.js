@@ -40,6 +40,10 @@ and outputs of 100 to 1,024 tokens, no two of them alike, prefix caching on, two
 The devices' time is virtual, the scheduler's is measured: taking a result in, adding the requests
 that replace those that ended, and giving out the next steps. Text and messages are not part of it.
 \`busy\` above 100 % is a scheduler that can't keep up: so many devices need longer steps.`,
+  'long-prompt': `Streams of \`models/tiny\` on the CPU backend, and the milliseconds between two tokens of each as the
+host sees them: alone, and while a prompt of so many tokens is computed beside them. Each prompt is
+compared with the mean of the measurements before and after it, because streams slow down as they
+grow.`,
   gpu: `\`permafrost bench\` on a Qwen3-0.6B-shaped model of random bf16 weights, one engine per line, all
 layers included; the wall time runs from the first request to the last answer, prefill and all. The
 other engines' numbers were measured with the same model shape on an H100 of the same kind:

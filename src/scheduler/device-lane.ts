@@ -122,7 +122,9 @@ export class DeviceLane {
   prefillTokens(numQueued: number): number {
     const numComing = this.inbox.size + Math.min(this.#numFreeSlots, numQueued);
     const numEager = this.prefilling.length + numComing;
-    return prefillTokens(this.#prefillLimits, this.times, this.running.length, numEager);
+    const numDecode = this.running.length;
+    const position = this.prefilling.length === 0 ? 0 : this.prefilling.at(0).numComputed;
+    return prefillTokens(this.#prefillLimits, this.times, numDecode, numEager, position);
   }
 
   /** Tokens that prefilling sequences more important than this one still have to compute. */

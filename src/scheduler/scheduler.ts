@@ -178,7 +178,8 @@ export class Scheduler {
       if (sequence !== null) this.#accept(sequence, result, row, nowMs);
     }
     lane.counters.count(step, result);
-    lane.times.learn(step.numDecode, step.numPrefillTokens, result.deviceMicros);
+    const { numDecode, numPrefillTokens, prefillPositions } = step;
+    lane.times.learn(numDecode, numPrefillTokens, prefillPositions, result.deviceMicros);
     lane.steps.recycle(step);
     this.expire(nowMs);
     return this.effects;

@@ -19,6 +19,8 @@ export class StepInFlight implements ScheduledStep {
   words: Int32Array = new Int32Array(0);
   numDecode = 0;
   numPrefillTokens = 0;
+  /** The sum of their positions. */
+  prefillPositions = 0;
   /** Rows the result will have. */
   numRows = 0;
   /**
@@ -47,6 +49,7 @@ export class StepInFlight implements ScheduledStep {
     this.stepId = (number + 1) & 0x7fffffff;
     this.numDecode = 0;
     this.numPrefillTokens = 0;
+    this.prefillPositions = 0;
     this.numRows = 0;
     this.retiring.length = 0;
     this.prefilled.length = 0;
@@ -62,6 +65,7 @@ export class StepInFlight implements ScheduledStep {
   addPrefill(sequence: Sequence, count: number): void {
     this.prefilled.push(sequence);
     this.numPrefillTokens += count;
+    this.prefillPositions += count * (sequence.numComputed - (count + 1) / 2);
     if (sequence.state === 'running') this.addDraw(sequence);
     else this.#addParticipant(sequence);
   }

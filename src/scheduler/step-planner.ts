@@ -19,7 +19,8 @@ export function planStep(
   if (lane.load === 0) return null;
   const step = lane.steps.prepare();
   planDecode(lane, dispatcher, step);
-  planPrefills(lane, dispatcher, step, effects);
+  const isPlain = step.numDecode > 0 && lane.times.needsPlainStep;
+  if (!isPlain) planPrefills(lane, dispatcher, step, effects);
   if (step.isEmpty) {
     lane.writer.clearHeld();
     lane.steps.recycle(step);

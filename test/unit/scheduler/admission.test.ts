@@ -72,6 +72,7 @@ describe('admission', () => {
       numDecode: 1,
       numPrefillTokens: 9,
       numAdmitted: 1,
+      prefillPositions: 36,
       numCopies: 0,
     });
     cluster.run();

@@ -45,6 +45,8 @@ interface Row {
 export interface StepMix {
   readonly numDecode: number;
   readonly numPrefillTokens: number;
+  /** The sum of their positions, as attention costs. */
+  readonly prefillPositions: number;
   readonly numAdmitted: number;
   readonly numCopies: number;
 }
@@ -144,6 +146,10 @@ export class FakeDevice {
       numDecode: step.numDecode,
       numPrefillTokens,
       numAdmitted: step.admitted.length,
+      prefillPositions: step.prefills.reduce(
+        (sum, { position, tokens: { length } }) => sum + length * (position + (length - 1) / 2),
+        0,
+      ),
       numCopies: step.copies.length,
     };
     this.history.push(mix);
