@@ -24,8 +24,8 @@ thread releases one piece of device memory, which the guard defers. That \`none\
 is luck: it depends on how full the heap happened to be.`,
   cpu: `Decode steps on a Qwen3-0.6B-shaped random bf16 model, context around 64. \`bandwidth share\` is weight
 bytes read per second over what a plain read of 1 GB by as many threads reaches in the same round;
-\`fma share\` is the weights' multiply-adds over the measured FMA peak of as many threads. The probes take the best of four short
-passes and the engine the mean of a second, so both shares fall when the machine is not alone;
+\`fma share\` is the weights' multiply-adds over the FMAs that as many threads get done in the same
+round. Engine and probes are means over half a second or more.
 \`cpu ms per step\` counts the CPU time of all threads and moves less.`,
   backpressure: `One-token rows of an asynchronous input, in constant memory: the rows of the table are moments of one
 run. \`furthest ahead\` is how many rows the input was ever read ahead of the rows taken.`,

@@ -1,13 +1,15 @@
-// What this machine's cores and memory give at best, for bench/cpu: a child process that answers
-// each line on stdin with one number on stdout, so that it can be interleaved with an engine.
-// Between questions its threads don't exist.
+// What this machine's cores and memory give, for bench/cpu: a child process that answers each line
+// on stdin with one number on stdout, so that it can be interleaved with an engine. Between
+// questions its threads don't exist.
 //
-//   probe THREADS     "bandwidth" → bytes per second of reading 1 GB, best of 4 passes
-//                     "fma"       → FLOP per second of independent float32 FMAs, best of 4
+//   probe THREADS     "bandwidth" → bytes per second of reading 1 GB again and again
+//                     "fma"       → FLOP per second of independent float32 FMAs
+//
+// Both are means over half a second, as an engine's speed is: on a shared machine the best of a few
+// milliseconds is a speed that nothing keeps up.
 
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <barrier>
 #include <chrono>
 #include <cstdint>
@@ -31,33 +33,35 @@ typedef float Floats __attribute__((vector_size(kVectorBytes)));
 typedef uint64_t Words __attribute__((vector_size(kVectorBytes)));
 
 constexpr size_t kBytes = size_t{1} << 30;
-constexpr int kPasses = 4;
+constexpr double kSeconds = 0.5;
 // Enough chains to hide the latency of an FMA on two units, few enough for 16 registers.
 constexpr int kChains = 12;
 constexpr int64_t kFmaRounds = 4'000'000;
 
-// Runs body(thread) on all threads at once; the best seconds of kPasses.
-static double best_seconds(int threads, const std::function<void(int)>& body) {
+// Runs body(thread) on all threads at once, again and again; the mean seconds of a pass.
+static double mean_seconds(int threads, const std::function<void(int)>& body) {
   using Clock = std::chrono::steady_clock;
-  double best = 1e9;
-  Clock::time_point start;
+  int passes = 0;
+  double seconds = 0;
   std::barrier gate(threads);
   std::vector<std::thread> helpers;
-  const auto passes = [&](int thread) {
-    for (int pass = 0; pass < kPasses; ++pass) {
-      gate.arrive_and_wait();
-      if (thread == 0) start = Clock::now();
+  const auto work = [&](int thread) {
+    gate.arrive_and_wait();
+    const Clock::time_point start = Clock::now();
+    do {
       body(thread);
       gate.arrive_and_wait();
       if (thread == 0) {
-        best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+        ++passes;
+        seconds = std::chrono::duration<double>(Clock::now() - start).count();
       }
-    }
+      gate.arrive_and_wait();
+    } while (seconds < kSeconds);
   };
-  for (int i = 1; i < threads; ++i) helpers.emplace_back(passes, i);
-  passes(0);
+  for (int i = 1; i < threads; ++i) helpers.emplace_back(work, i);
+  work(0);
   for (std::thread& helper : helpers) helper.join();
-  return best;
+  return seconds / passes;
 }
 
 // Stops the compiler from dropping a loop whose result nobody needs. The total is a copy: with its
@@ -72,7 +76,7 @@ static void keep(const T (&sums)[N]) {
 
 static double bandwidth(int threads, const char* memory) {
   const size_t share = kBytes / threads / 4096 * 4096;
-  const double seconds = best_seconds(threads, [&](int thread) {
+  const double seconds = mean_seconds(threads, [&](int thread) {
     const Words* words = reinterpret_cast<const Words*>(memory + share * thread);
     const size_t count = share / sizeof(Words);
     Words sums[8] = {};
@@ -86,7 +90,7 @@ static double bandwidth(int threads, const char* memory) {
 }
 
 static double fma_peak(int threads) {
-  const double seconds = best_seconds(threads, [&](int) {
+  const double seconds = mean_seconds(threads, [&](int) {
     Floats sums[kChains] = {};
     const Floats factor = Floats{} + 0.5f;
     for (int64_t round = 0; round < kFmaRounds; ++round) {

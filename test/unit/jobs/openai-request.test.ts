@@ -212,6 +212,15 @@ describe('a chat line', () => {
   });
 });
 
+test('a key that no copy keeps is refused, at any depth', () => {
+  for (const kwargs of ['{"__proto__":1}', '{"a":[{"\\u005f_proto__":1}]}']) {
+    const text = line('/v1/chat/completions', { messages, chat_template_kwargs: '@' });
+    expect(parseBatchLine(text.replace('"@"', kwargs))).toMatchObject(
+      problem('ERR_BAD_LINE', 'body.chat_template_kwargs: has a key named __proto__'),
+    );
+  }
+});
+
 describe('a line that is nested deeply', () => {
   const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
   /** Too deep for JSON.stringify: made as text. */
