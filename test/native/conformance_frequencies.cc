@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "chi_square.h"
 #include "conformance_sampler.h"
 
 namespace conformance {
@@ -55,31 +56,6 @@ Doubles distribution(const Floats& raw, const Settings& settings, int index) {
   total = std::accumulate(p.begin(), p.end(), 0.0);
   for (double& probability : p) probability /= total;
   return p;
-}
-
-// Chi-square of the draws against the distribution; tokens that expect fewer than 5 are merged. The
-// seed is fixed, so the verdict is; the limit is about five standard deviations.
-bool agrees(const std::vector<int64_t>& counts, const Doubles& p, int64_t draws) {
-  double chi = 0, rest_expected = 0;
-  int64_t rest = 0;
-  int bins = 0;
-  const auto add = [&](double observed, double expected) {
-    chi += (observed - expected) * (observed - expected) / expected;
-    ++bins;
-  };
-  for (size_t t = 0; t < p.size(); ++t) {
-    const double expected = p[t] * static_cast<double>(draws);
-    if (p[t] == 0 && counts[t] > 0) return false;
-    if (expected >= 5) {
-      add(static_cast<double>(counts[t]), expected);
-    } else {
-      rest += counts[t];
-      rest_expected += expected;
-    }
-  }
-  if (rest_expected >= 1) add(static_cast<double>(rest), rest_expected);
-  const double freedom = std::max(bins - 1, 1);
-  return chi < freedom + 5 * std::sqrt(2 * freedom);
 }
 
 std::vector<std::pair<const char*, Settings>> settings_to_test() {

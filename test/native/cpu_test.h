@@ -16,6 +16,7 @@
 #include "core/backend.h"
 #include "core/error.h"
 #include "cpu/cpu_backend.h"
+#include "split_mix.h"
 
 namespace cpu_test {
 
@@ -84,25 +85,7 @@ inline std::string error_of(const std::function<void()>& body) {
 
 // --- random inputs ----------------------------------------------------------------------------
 
-class Random {
- public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t bits() {  // splitmix64
-    uint64_t z = state_ += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-  }
-  double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
-  int below(int limit) { return static_cast<int>(bits() % static_cast<uint64_t>(limit)); }
-  int between(int low, int high) { return low + below(high - low + 1); }
-  float value(float scale = 1) {  // about normal
-    return scale * static_cast<float>(uniform() + uniform() + uniform() + uniform() - 2) * 1.7f;
-  }
-
- private:
-  uint64_t state_;
-};
+using Random = SplitMix;
 
 inline uint64_t seed = 20251123;
 
