@@ -14,6 +14,8 @@ const MAX_SENT_REQUESTS = 8192;
 const MAX_SENT_BYTES = 1 << 26;
 /** A frame is encoded in one go: some milliseconds for this. */
 const MAX_FRAME_BYTES = 1 << 19;
+/** Withdrawn requests are not worth looking for among so few. */
+const MIN_KEPT = 1024;
 /** Node's timers hold no longer delay. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
@@ -32,10 +34,10 @@ export interface OutgoingQueueOptions {
 
 export class OutgoingQueue {
   readonly #options: OutgoingQueueOptions;
-  /** Those that were withdrawn stay until their turn comes, but not in `#heldKeys`. */
-  readonly #held: SubmittedRequest[] = [];
+  /** Some of those that were withdrawn may still be here, but not in `#heldKeys`. */
+  #held: SubmittedRequest[] = [];
   /** Requests to be sent one at a time, while the process has no other. */
-  readonly #suspects: SubmittedRequest[] = [];
+  #suspects: SubmittedRequest[] = [];
   /** With the timer of its deadline, if it has one. */
   readonly #heldKeys = new Map<number, NodeJS.Timeout | null>();
   /** What the process has, with its bytes. */
@@ -52,6 +54,11 @@ export class OutgoingQueue {
     this.#options = options;
   }
 
+  /** Requests that take memory here. */
+  get numKept(): number {
+    return this.#held.length + this.#suspects.length;
+  }
+
   submit(request: SubmittedRequest): void {
     this.#hold(request);
     this.#schedule();
@@ -63,6 +70,7 @@ export class OutgoingQueue {
     if (timer === undefined) return false;
     if (timer !== null) clearTimeout(timer);
     this.#heldKeys.delete(key);
+    if (this.numKept > MIN_KEPT && this.numKept > 2 * this.#heldKeys.size) this.#forgetWithdrawn();
     return true;
   }
 
@@ -138,6 +146,13 @@ export class OutgoingQueue {
     const keys = this.#abortedKeys;
     this.#abortedKeys = [];
     this.#isFull = !this.#options.send({ kind: 'abort', keys });
+  }
+
+  /** A process with no room for long would let what is withdrawn meanwhile pile up. */
+  #forgetWithdrawn(): void {
+    const isHeld = ({ key }: SubmittedRequest) => this.#heldKeys.has(key);
+    this.#held = this.#held.filter(isHeld);
+    this.#suspects = this.#suspects.filter(isHeld);
   }
 
   /** The requests that go next, in one message. */

@@ -247,23 +247,25 @@ export class RunningEngine {
     }
     this.#announce('lost', deviceIndex, error);
     if (verdict === 'left-out') this.#announce('left-out', deviceIndex, error);
-    else this.#restart(deviceIndex);
+    else void this.#restart(deviceIndex);
     if (isRequestsDoing) {
-      for (const forgiven of this.#fleet.forgive()) this.#restart(forgiven);
+      for (const forgiven of this.#fleet.forgive()) void this.#restart(forgiven);
     }
     this.#loop.pump();
   }
 
-  #restart(deviceIndex: number): void {
-    this.#options
-      .restartDevice(this.#nameOf(deviceIndex))
-      .then(({ worker, limits }) => {
-        if (this.#isClosing) return;
-        this.#scheduler.restoreDevice(deviceIndex, limits);
-        this.#fleet.restore(deviceIndex, worker);
-        this.#loop.pump();
-      })
-      .catch((error) => this.#takeFailedRestart(deviceIndex, PermafrostError.toRecord(error)));
+  async #restart(deviceIndex: number): Promise<void> {
+    try {
+      const { worker, limits } = await this.#options.restartDevice(this.#nameOf(deviceIndex));
+      if (this.#isClosing) return;
+      this.#scheduler.restoreDevice(deviceIndex, limits);
+      this.#fleet.restore(deviceIndex, worker);
+    } catch (error) {
+      this.#takeFailedRestart(deviceIndex, PermafrostError.toRecord(error));
+      return;
+    }
+    // What fails from here on is no failure of the start, and ends the process like anything else.
+    this.#loop.pump();
   }
 
   #takeFailedRestart(deviceIndex: number, error: ErrorRecord): void {

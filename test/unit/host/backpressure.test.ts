@@ -162,3 +162,28 @@ test('what is held is ended here: aborted, given up, or at its deadline', async 
   expect(sent).toEqual([1, 4]);
   queue.detach();
 });
+
+test('what is withdrawn does not pile up behind a process that has no room', async () => {
+  const sent: number[] = [];
+  const queue = new OutgoingQueue({
+    send: (message) => {
+      if (message.kind === 'submit') sent.push(...message.requests.map(({ key }) => key));
+      return true;
+    },
+    onUnsendable: () => {},
+    onExpired: () => {},
+    now: () => 0,
+  });
+  const submit = (key: number): void =>
+    queue.submit({ key, prompt: [1], params: { seed: 1 }, deadlineAtMs: null, stream: false });
+  submit(0);
+  for (let key = 1; key <= 20_000; key++) {
+    submit(key);
+    if (key % 1000 !== 0) queue.withdraw(key);
+  }
+  expect(queue.numKept).toBeLessThan(2000);
+  queue.attach();
+  await turn();
+  expect(sent).toEqual(Array.from({ length: 21 }, (_, index) => 1000 * index));
+  expect(queue.numKept).toBe(0);
+});
