@@ -1,6 +1,7 @@
 /** A request as the scheduler takes it: token ids, and every sampling parameter a number. */
 
 import { PermafrostError } from '../protocol/errors.js';
+import type { SubmittedRequest } from '../protocol/messages.js';
 import type { FinishReason, SamplingParams } from '../protocol/requests.js';
 import { MAX_STOP_IDS } from '../protocol/step-block.js';
 import { type GenerationDefaults, SAMPLING_DEFAULTS } from './generation-config.js';
@@ -67,16 +68,17 @@ export interface ResumedTokens {
 export interface ResolveContext {
   readonly defaults: GenerationDefaults;
   readonly vocabSize: number;
-  /** A fresh safe integer for a request without a seed. */
-  readonly drawSeed: () => number;
 }
+
+/** As the host submits them: it draws the seeds that requests don't bring. */
+type SubmittedParams = SubmittedRequest['params'];
 
 /**
  * Fills in what a request left out: first from the checkpoint, then from Permafrost's defaults.
  * Types and ranges were checked where the request came in; what needs the model is checked here.
  * @throws ERR_BAD_REQUEST when a token id is outside the vocabulary, or stop ids are too many.
  */
-export function resolveParams(params: SamplingParams, context: ResolveContext): ResolvedParams {
+export function resolveParams(params: SubmittedParams, context: ResolveContext): ResolvedParams {
   const { defaults, vocabSize } = context;
   const requestedStops = params.stopTokenIds ?? [];
   for (const id of requestedStops) checkTokenId('stopTokenIds', id, vocabSize);
@@ -105,7 +107,7 @@ export function resolveParams(params: SamplingParams, context: ResolveContext): 
     presencePenalty: params.presencePenalty ?? SAMPLING_DEFAULTS.presencePenalty,
     frequencyPenalty: params.frequencyPenalty ?? SAMPLING_DEFAULTS.frequencyPenalty,
     repetitionPenalty: params.repetitionPenalty ?? defaults.repetitionPenalty,
-    seed: params.seed ?? context.drawSeed(),
+    seed: params.seed,
     stopTokenIds,
     numLogprobs: params.logprobs ?? -1,
     logitBias,

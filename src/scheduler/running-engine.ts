@@ -1,6 +1,5 @@
 /** An engine between its start and its end: requests in, steps to the workers, outcomes out. */
 
-import { randomInt } from 'node:crypto';
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import {
   assertNever,
@@ -23,9 +22,6 @@ import { Scheduler } from './scheduler.js';
 import type { ScheduledStep } from './step-in-flight.js';
 import { StepLoop } from './step-loop.js';
 import { StepWatch } from './step-watch.js';
-
-/** Exclusive; as large as `randomInt` goes. */
-const MAX_SEED = 2 ** 48 - 1;
 
 export interface RunningEngineOptions {
   readonly devices: readonly ReadyDevice[];
@@ -76,7 +72,6 @@ export class RunningEngine {
       context: {
         defaults: text.defaults,
         vocabSize: Math.min(...limits.map(({ vocabSize }) => vocabSize)),
-        drawSeed: () => randomInt(MAX_SEED),
       },
       scheduler,
       outbox,

@@ -23,7 +23,7 @@ const STAGGERED: readonly BatchRequest[] = Array.from({ length: 50 }, (_, index)
   params: { ...ENDLESS, maxTokens: 20 + 2 * index },
 }));
 
-const IS_FULL = process.env.PERMAFROST_CHAOS === 'full';
+const IS_SHORT = process.env.PERMAFROST_CHAOS === 'short';
 
 /** Waits until `holds` does, or fails after `limitMs`. */
 async function until(holds: () => boolean, limitMs: number, what: string): Promise<void> {
@@ -291,7 +291,7 @@ describe('a fault', () => {
   });
 
   // Silence is believed after twenty seconds.
-  test.runIf(IS_FULL)('that stops the process is noticed, and cured by another one', async () => {
+  test.skipIf(IS_SHORT)('that stops the process is noticed, and cured by another one', async () => {
     await using engine = await DisturbedEngine.start({ model: TINY, devices: ['cpu'] });
     await expectUndisturbed(engine, () => engine.signal('SIGSTOP'));
     expect(engine.restarts).toMatchObject([{ reason: expect.stringContaining('did not answer') }]);

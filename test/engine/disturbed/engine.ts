@@ -65,7 +65,7 @@ export class DisturbedEngine implements AsyncDisposable {
     return engine;
   }
 
-  batch(requests: Iterable<BatchRequest>): AsyncIterable<BatchRow> {
+  batch(requests: batch.BatchInput): AsyncIterable<BatchRow> {
     return new Batch(this.#client, requests, {});
   }
 

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
-import { resolveParams } from '../../../src/scheduler/resolved-request.js';
+import type { SamplingParams } from '../../../src/protocol/requests.js';
+import { resolveParams as resolve } from '../../../src/scheduler/resolved-request.js';
+
+const resolveParams = (params: SamplingParams, on: Parameters<typeof resolve>[1]) =>
+  resolve({ seed: 42, ...params }, on);
 
 const context = (file: unknown = undefined) => ({
   defaults: parseGenerationConfig(file),
   vocabSize: 100,
-  drawSeed: () => 42,
 });
 
 describe('sampling defaults', () => {
