@@ -4,6 +4,8 @@ import type { ScheduledRequest, Sequence } from './sequence.js';
 export class Effects {
   /** Requests that a device gets for the first time, with a step that `schedule` has given out. */
   readonly started: ScheduledRequest[] = [];
+  /** Sequences that could come to a device if they had their mask. */
+  readonly maskless: Sequence[] = [];
   /** Sequences with a new token at their end; one that got two stands here twice. */
   readonly advanced: Sequence[] = [];
   /** Sequences that ended with a reason. */
@@ -13,6 +15,7 @@ export class Effects {
 
   clear(): void {
     this.started.length = 0;
+    this.maskless.length = 0;
     this.advanced.length = 0;
     this.finished.length = 0;
     this.ended.length = 0;

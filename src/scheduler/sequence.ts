@@ -37,6 +37,7 @@ export class ScheduledRequest {
   readonly deadlineAtMs: number;
   readonly stream: boolean;
   readonly needsLastToken: boolean;
+  readonly isConstrained: boolean;
   readonly cacheSalt: number;
   /** Prompt and output together never get longer. */
   readonly maxLength: number;
@@ -68,7 +69,8 @@ export class ScheduledRequest {
     this.priority = request.priority;
     this.deadlineAtMs = request.deadlineAtMs;
     this.stream = request.stream;
-    this.needsLastToken = request.needsLastToken ?? false;
+    this.isConstrained = request.isConstrained ?? false;
+    this.needsLastToken = request.needsLastToken ?? this.isConstrained;
     this.cacheSalt = request.cacheSalt ?? 0;
     this.maxLength = maxLength;
     this.losses = resume?.losses ?? 0;
@@ -107,6 +109,8 @@ export class Sequence {
   /** -1 = none. */
   readonly numLogprobs: number;
   readonly needsLastToken: boolean;
+  /** Of a constrained request: the tokens that may come next, once that is known. */
+  mask: Int32Array | null = null;
   /** Whether this scheduler has not drawn a token for it. */
   isUntouched = true;
   /** Its device's, while it has a slot. */
@@ -172,6 +176,7 @@ export class Sequence {
   }
 
   addToken(id: number): void {
+    this.mask = null;
     if (this.recent === null) this.#generated.push(id);
     else this.recent.add(this, id);
     this.numKnown++;
@@ -201,6 +206,11 @@ export class Sequence {
     this.generated.truncate(numTokens);
     this.numKnown -= numDropped;
     return numDropped;
+  }
+
+  /** Whether its next token can't be drawn before it is known which ones may come. */
+  get lacksMask(): boolean {
+    return this.request.isConstrained && this.mask === null;
   }
 
   /** Whether a step under way draws a token for it. */
