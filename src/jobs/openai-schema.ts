@@ -9,27 +9,8 @@
  */
 
 import * as z from 'zod';
-
-/** Marks an issue as a feature that is refused, and not as a mistake in the line. */
-const UNSUPPORTED = { isUnsupported: true };
-
-const refused = z
-  .custom<undefined | null>((value) => value === undefined || value === null, {
-    error: 'is not supported',
-    params: UNSUPPORTED,
-  })
-  .optional();
-
-/** A field of which only the value that changes nothing is taken. */
-function only<const Value>(expected: Value) {
-  const text = JSON.stringify(expected);
-  return z
-    .custom<Value>((value) => JSON.stringify(value) === text, {
-      error: `only ${text} is supported`,
-      params: UNSUPPORTED,
-    })
-    .optional();
-}
+import { only, refused, UNSUPPORTED } from './openai-refusals.js';
+import { refuseEndsBesideJson, responseFormat } from './openai-response-format.js';
 
 /**
  * Bookkeeping between a client and its provider, documented as without effect on the output, or
@@ -95,7 +76,7 @@ const sampling = {
     .refine((bias) => Object.keys(bias).length <= 512, 'expected at most 512 token ids')
     .optional(),
   n: z.int().min(1).max(128).optional(),
-  response_format: only({ type: 'text' }),
+  response_format: responseFormat,
 };
 
 interface TokenLimits {
@@ -168,7 +149,8 @@ export const completionBodySchema = z
     tools: refused,
     modalities: refused,
   })
-  .refine(hasRoomForMinimum, minimumTooLarge);
+  .refine(hasRoomForMinimum, minimumTooLarge)
+  .superRefine(refuseEndsBesideJson);
 
 const textPart = z.strictObject({
   type: z.custom<'text'>((value) => value === 'text', {
@@ -252,6 +234,7 @@ export const chatBodySchema = z
     best_of: only(1),
   })
   .refine(hasRoomForMinimum, minimumTooLarge)
+  .superRefine(refuseEndsBesideJson)
   .refine((body) => body.top_logprobs === undefined || body.logprobs === true, {
     error: 'needs logprobs: true',
     path: ['top_logprobs'],

@@ -14,12 +14,16 @@ const MAX_TOKEN_ID = 2 ** 31 - 1;
 const stopString = z.string().min(1);
 const penalty = z.number().min(-2).max(2);
 
-const responseFormatSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('text') }),
-  z.strictObject({ type: z.literal('json_object') }),
-  // What the schema says is checked where it is compiled.
-  z.strictObject({ type: z.literal('json_schema'), schema: z.record(z.string(), z.json()) }),
-]);
+const responseFormatSchema = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.literal('text') }),
+    z.strictObject({ type: z.literal('json_object') }),
+    // What the schema says is checked where it is compiled.
+    z.strictObject({ type: z.literal('json_schema'), schema: z.record(z.string(), z.json()) }),
+  ],
+  'expected the type text, json_object or json_schema',
+);
 
 /** What could end an answer before its JSON is complete, or keep it from ending there. */
 const NOT_BESIDE_JSON = ['stop', 'stopTokenIds', 'ignoreEos', 'minTokens'] as const;
