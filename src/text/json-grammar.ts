@@ -3,16 +3,9 @@
  * a value that the schema takes; not every such value need be among them.
  */
 
-import type {
-  ArrayNode,
-  FormatName,
-  JsonSchema,
-  NumberNode,
-  ObjectNode,
-  SchemaNode,
-} from './json-schema.js';
-import { MAX_WHOLE } from './schema-numbers.js';
-import { wholeNumbers } from './whole-numbers.js';
+import type { ArrayNode, FormatName, JsonSchema, ObjectNode, SchemaNode } from './json-schema.js';
+import { quote, writeLiterals } from './literal-grammar.js';
+import { writeNumbers } from './number-grammar.js';
 
 /**
  * Any value. A string takes escapes, but none of a surrogate: a character beyond the first plane
@@ -22,20 +15,23 @@ import { wholeNumbers } from './whole-numbers.js';
 const COMMON_RULES = String.raw`
 string ::= "\"" rest
 rest ::= ("\"" | [^\0-\x1f\"\\] rest | "\\" escape rest) (= [,}\]:])
-escape ::= [\"\\/bfnrt] | "u" [0-9a-cefA-CEF] hex hex hex | "u" [dD] [0-7] hex hex
+escape ::= [\"\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex)
 hex ::= [0-9a-fA-F]
 value ::= object | array | string | number | "true" | "false" | "null"
-object ::= "{" string ":" value ("," string ":" value)* "}" | "{}"
-array ::= "[" value ("," value)* "]" | "[]"
+object ::= "{" (string ":" value ("," string ":" value)*)? "}"
+array ::= "[" (value ("," value)*)? "]"
 number ::= "-"? ("0" | [1-9] [0-9]{0,14}) fraction? ([eE] [+\-]? [0-9]{1,2})?
 fraction ::= "." [0-9]{1,15}
 integer ::= "0" | "-"? [1-9] [0-9]{0,14}
-date ::= [0-9]{4} "-" (("01" | "03" | "05" | "07" | "08" | "10" | "12") "-" (day | "29" | "30" | "31") | ("04" | "06" | "09" | "11") "-" (day | "29" | "30") | "02-" day)
-day ::= "0" [1-9] | "1" [0-9] | "2" [0-8]
+date ::= [0-9]{4} "-" ("0" ([13578] "-" day31 | [469] "-" day30 | "2-" day28) | "1" ([02] "-" day31 | "1-" day30))
+day31 ::= "0" [1-9] | [12] [0-9] | "3" [01]
+day30 ::= "0" [1-9] | [12] [0-9] | "30"
+day28 ::= "0" [1-9] | "1" [0-9] | "2" [0-8]
 time ::= hour ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,9})? ("Z" | [+\-] hour ":" [0-5] [0-9])
 hour ::= [01] [0-9] | "2" [0-3]
 uuid ::= hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12}
-byte ::= "25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9]
+byte ::= "0" | "1" ([0-9] [0-9]?)? | "2" ([0-4] [0-9]? | "5" [0-5]? | [6-9])? | [3-9] [0-9]?
+none ::= ""
 `;
 
 const FORMATS: Readonly<Record<FormatName, string>> = {
@@ -82,34 +78,32 @@ class GrammarWriter {
       case 'null':
         return '"null"';
       case 'literal':
-        return oneOf(node.texts.map(quote));
+        return writeLiterals(node.texts);
       case 'string':
         return node.format === null ? 'string' : `"\\"" (${FORMATS[node.format]}) "\\""`;
       case 'integer':
       case 'number':
-        return this.#number(node);
+        if (node.minimum === null && node.maximum === null) return node.kind;
+        return writeNumbers(node, (body) => this.#rule(body));
       case 'array':
         return this.#array(node);
       case 'object':
         return this.#object(node);
       case 'union':
-        return this.#rule(node.options.map((option) => this.#expression(option)).join(' | '));
+        return this.#union(node);
       case 'reference':
         return this.#ruleOf.get(node.name) ?? '';
     }
   }
 
-  #number({ kind, minimum, maximum }: NumberNode): string {
-    if (minimum === null && maximum === null) return kind;
-    const low = minimum ?? -MAX_WHOLE;
-    const high = maximum ?? MAX_WHOLE;
-    const options = signed(low, high, '');
-    // Between two whole numbers: beside the one that is nearer to zero.
-    if (kind === 'number' && low < 0)
-      options.push(...negative(low + 1, Math.min(high, 0), 'fraction'));
-    if (kind === 'number' && high > 0)
-      options.push(...positive(Math.max(low, 0), high - 1, 'fraction'));
-    return this.#rule(options.join(' | '));
+  /** Values that can be listed are one option together. */
+  #union(union: SchemaNode): string {
+    const nodes = optionsOf(union);
+    const texts = new Set(nodes.flatMap((node) => listedTexts(node) ?? []));
+    const options = nodes.filter((node) => listedTexts(node) === null);
+    const expressions = options.map((option) => this.#rule(this.#expression(option)));
+    if (texts.size > 0) expressions.push(writeLiterals([...texts]));
+    return this.#rule(expressions.join(' | '));
   }
 
   #array({ prefix, items, minItems, maxItems }: ArrayNode): string {
@@ -123,8 +117,8 @@ class GrammarWriter {
     }
     if (maxItems === 0) return '"[]"';
     const others = maxItems === 1 ? '' : more(Math.max(0, minItems - 1), lessOne(maxItems));
-    const filled = `"[" ${item} ${others} "]"`;
-    return minItems > 0 ? filled : this.#rule(`${filled} | "[]"`);
+    const filled = `${item} ${others}`;
+    return minItems > 0 ? `"[" ${filled} "]"` : `"[" (${filled})? "]"`;
   }
 
   /**
@@ -134,7 +128,7 @@ class GrammarWriter {
   #object({ properties, additional }: ObjectNode): string {
     if (additional !== null) {
       const pair = this.#rule(`string ":" ${this.#expression(additional)}`);
-      return this.#rule(`"{" ${pair} ("," ${pair})* "}" | "{}"`);
+      return this.#rule(`"{" (${pair} ("," ${pair})*)? "}"`);
     }
     let rest = '"}"';
     let start = '"}"';
@@ -150,46 +144,36 @@ class GrammarWriter {
     return `"{" ${start}`;
   }
 
-  /** A rule of its own for a body; its name. */
+  /**
+   * A rule of its own for a body; its name. Since it refers to another rule, xgrammar doesn't put
+   * its body where its name is, where beginnings of several rules would meet: see number-grammar.ts.
+   */
   #rule(body: string): string {
     const name = `rule${this.#rules.length}`;
-    this.#rules.push(`${name} ::= ${body}`);
+    this.#rules.push(`${name} ::= ${body} none`);
     return name;
   }
-}
-
-/** Whole numbers from `low` to `high`, each followed by `suffix`. */
-function signed(low: number, high: number, suffix: string): string[] {
-  return [
-    ...(low < 0 ? negative(low, Math.min(high, -1), suffix) : []),
-    ...(high >= 0 ? positive(Math.max(low, 0), high, suffix) : []),
-  ];
-}
-
-function positive(low: number, high: number, suffix: string): string[] {
-  return wholeNumbers(low, high).map((digits) => `${digits} ${suffix}`);
-}
-
-/** Both bounds at most 0; 0 is written with its sign. */
-function negative(low: number, high: number, suffix: string): string[] {
-  return wholeNumbers(-high, -low).map((digits) => `"-" ${digits} ${suffix}`);
 }
 
 function lessOne(count: number | null): number | null {
   return count === null ? null : count - 1;
 }
 
-function oneOf(expressions: readonly string[]): string {
-  return `(${expressions.join(' | ')})`;
+/** The options of a union, those of unions among them included. */
+function optionsOf(node: SchemaNode): readonly SchemaNode[] {
+  return node.kind === 'union' ? node.options.flatMap(optionsOf) : [node];
 }
 
-/** A text as a literal of the grammar; everything but plain ASCII by its code point. */
-function quote(text: string): string {
-  const characters = Array.from(text, (character) => {
-    if (character === '"' || character === '\\') return `\\${character}`;
-    const code = character.codePointAt(0) ?? 0;
-    if (code >= 0x20 && code < 0x7f) return character;
-    return `\\U${code.toString(16).padStart(8, '0')}`;
-  });
-  return `"${characters.join('')}"`;
+/** The values of a node, if they are but a few; null otherwise. */
+function listedTexts(node: SchemaNode): readonly string[] | null {
+  switch (node.kind) {
+    case 'literal':
+      return node.texts;
+    case 'boolean':
+      return ['true', 'false'];
+    case 'null':
+      return ['null'];
+    default:
+      return null;
+  }
 }
