@@ -12,8 +12,8 @@ import { textPieces, Utf8Guard } from './utf8-guard.js';
 import { loadXgrammar, type Xgrammar } from './xgrammar.js';
 
 const MAX_GRAMMARS = 32;
-/** More than run at once on eight devices of 128 rows. */
-const MAX_MATCHERS = 1024;
+/** As many sequences as eight devices run by default. */
+const MAX_MATCHERS = 4096;
 
 /** What to mask for: a sequence and all that it has generated. */
 export interface MaskQuery {
