@@ -20,8 +20,9 @@ const packageHomes = {
   commander: '^src/cli/',
   ora: '^src/cli/',
   // Where input from outside is validated: options and messages, checkpoint files, batch files.
-  zod: '^src/(protocol/|scheduler/generation-config\\.ts$|text/|jobs/(openai-[a-z]+|journal)\\.ts$)',
+  zod: '^src/(protocol/|scheduler/generation-config\\.ts$|text/|jobs/(openai-[a-z-]+|journal)\\.ts$)',
   '@huggingface/[^/]+': '^src/text/',
+  '@mlc-ai/[^/]+': '^src/text/',
 };
 
 const folderRules = Object.entries(mayImport).map(([folder, allowed]) => ({

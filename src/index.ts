@@ -40,6 +40,7 @@ export type {
   Completion,
   FinishReason,
   Prompt,
+  ResponseFormat,
   SamplingParams,
   StreamChunk,
   TokenLogprob,

@@ -1,7 +1,7 @@
 /** About how many bytes requests and results take, where memory is bounded by them. */
 
 import type { SubmittedRequest } from '../protocol/messages.js';
-import type { BatchRequest, Choice } from '../protocol/requests.js';
+import type { BatchRequest, Choice, ResponseFormat } from '../protocol/requests.js';
 
 const REQUEST_BYTES = 512;
 const CHOICE_BYTES = 256;
@@ -14,7 +14,8 @@ const LOGIT_BIAS_BYTES = 64;
 /** A request's, most of which is its prompt. */
 export function requestBytes({ prompt, params }: BatchRequest | SubmittedRequest): number {
   const numBiases = params?.logitBias === undefined ? 0 : Object.keys(params.logitBias).length;
-  return REQUEST_BYTES + LOGIT_BIAS_BYTES * numBiases + promptBytes(prompt);
+  const fixedBytes = REQUEST_BYTES + LOGIT_BIAS_BYTES * numBiases;
+  return fixedBytes + promptBytes(prompt) + formatBytes(params?.responseFormat);
 }
 
 /** A result's. */
@@ -26,6 +27,11 @@ export function choicesBytes(choices: readonly Choice[]): number {
     bytes += numEntries * LOGPROB_BYTES;
   }
   return bytes;
+}
+
+function formatBytes(format: ResponseFormat | undefined): number {
+  if (format?.type !== 'json_schema') return 0;
+  return JSON.stringify(format.schema).length * CHARACTER_BYTES;
 }
 
 function promptBytes(prompt: BatchRequest['prompt']): number {

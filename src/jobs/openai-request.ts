@@ -2,7 +2,7 @@
 
 import * as z from 'zod';
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
-import type { Prompt, SamplingParams } from '../protocol/requests.js';
+import type { Prompt, ResponseFormat, SamplingParams } from '../protocol/requests.js';
 import {
   type ChatBody,
   type CompletionBody,
@@ -127,7 +127,23 @@ function toParams(
     const value = body[field as keyof typeof body];
     if (value !== undefined) params[name] = value;
   }
+  const format = toResponseFormat(body.response_format);
+  if (format !== undefined) params.responseFormat = format;
   return params as SamplingParams;
+}
+
+/** undefined for what is a text anyway. */
+function toResponseFormat(
+  format: (CompletionBody | ChatBody)['response_format'],
+): ResponseFormat | undefined {
+  switch (format?.type) {
+    case 'json_object':
+      return { type: 'json_object' };
+    case 'json_schema':
+      return { type: 'json_schema', schema: format.json_schema.schema };
+    default:
+      return undefined;
+  }
 }
 
 /**

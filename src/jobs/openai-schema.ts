@@ -9,28 +9,9 @@
  */
 
 import * as z from 'zod';
-import { templateOptionsSchema } from '../protocol/template-options.js';
-
-/** Marks an issue as a feature that is refused, and not as a mistake in the line. */
-const UNSUPPORTED = { isUnsupported: true };
-
-const refused = z
-  .custom<undefined | null>((value) => value === undefined || value === null, {
-    error: 'is not supported',
-    params: UNSUPPORTED,
-  })
-  .optional();
-
-/** A field of which only the value that changes nothing is taken. */
-function only<const Value>(expected: Value) {
-  const text = JSON.stringify(expected);
-  return z
-    .custom<Value>((value) => JSON.stringify(value) === text, {
-      error: `only ${text} is supported`,
-      params: UNSUPPORTED,
-    })
-    .optional();
-}
+import { jsonObjectSchema } from '../protocol/json-object.js';
+import { only, refused, UNSUPPORTED } from './openai-refusals.js';
+import { refuseEndsBesideJson, responseFormat } from './openai-response-format.js';
 
 /**
  * Bookkeeping between a client and its provider, documented as without effect on the output, or
@@ -99,7 +80,7 @@ const sampling = {
     .refine((bias) => Object.keys(bias).length <= 512, 'expected at most 512 token ids')
     .optional(),
   n: z.int().min(1).max(128).optional(),
-  response_format: only({ type: 'text' }),
+  response_format: responseFormat,
 };
 
 interface TokenLimits {
@@ -172,7 +153,8 @@ export const completionBodySchema = z
     tools: refused,
     modalities: refused,
   })
-  .refine(hasRoomForMinimum, minimumTooLarge);
+  .refine(hasRoomForMinimum, minimumTooLarge)
+  .superRefine(refuseEndsBesideJson);
 
 const textPart = z.strictObject({
   type: z.custom<'text'>((value) => value === 'text', {
@@ -213,7 +195,7 @@ const messageSchema = z.strictObject({
 const RESERVED_TEMPLATE_NAMES = ['messages', 'add_generation_prompt', 'tools'];
 
 /** More variables for the checkpoint's chat template. */
-const templateOptions = templateOptionsSchema
+const templateOptions = jsonObjectSchema
   .superRefine((options, context) => {
     for (const name of RESERVED_TEMPLATE_NAMES) {
       if (!Object.hasOwn(options, name)) continue;
@@ -255,6 +237,7 @@ export const chatBodySchema = z
     best_of: only(1),
   })
   .refine(hasRoomForMinimum, minimumTooLarge)
+  .superRefine(refuseEndsBesideJson)
   .refine((body) => body.top_logprobs === undefined || body.logprobs === true, {
     error: 'needs logprobs: true',
     path: ['top_logprobs'],

@@ -19,6 +19,16 @@ export interface ChatPrompt {
 }
 
 /**
+ * What an answer has to be. A JSON answer that ends with finishReason 'stop' parses, and is a value
+ * that the schema takes; docs/batch-format.md says which schemas are possible.
+ */
+export type ResponseFormat =
+  | { readonly type: 'text' }
+  /** A JSON object of any kind. */
+  | { readonly type: 'json_object' }
+  | { readonly type: 'json_schema'; readonly schema: Readonly<Record<string, unknown>> };
+
+/**
  * How to draw tokens. What is left out comes from the checkpoint's `generation_config.json`, then
  * from the defaults given here.
  */
@@ -55,6 +65,8 @@ export interface SamplingParams {
   readonly logitBias?: Readonly<Record<string, number>>;
   /** Independent choices per prompt, 1 to 128. Default 1. */
   readonly n?: number;
+  /** With JSON, none of stop, stopTokenIds, ignoreEos and minTokens is possible. Default: text. */
+  readonly responseFormat?: ResponseFormat;
 }
 
 /** One row of a batch. */

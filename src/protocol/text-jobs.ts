@@ -114,6 +114,31 @@ export interface TokenNames {
 
 export type NamedRow = TokenNames | { readonly error: ErrorRecord };
 
+/** What may come next in texts that JSON schemas constrain. */
+export interface MaskJob {
+  /** The rows' schemas as JSON text, each once. */
+  readonly schemas: readonly string[];
+  readonly rows: readonly MaskRow[];
+  /** Sequences that won't be asked for again. */
+  readonly ended: readonly number[];
+  /** Tokens of the model. */
+  readonly vocabSize: number;
+  /** Ids that end a text: possible where it is complete, and nowhere else. */
+  readonly endTokenIds: readonly number[];
+}
+
+export interface MaskRow {
+  /** Unique among all sequences of the engine; threads remember by it how far they have come. */
+  readonly sequence: number;
+  /** The schema's place in the job. */
+  readonly schemaIndex: number;
+  /** All that was generated, so that any thread can answer. */
+  readonly tokenIds: TokenIds;
+}
+
+/** [⌈vocabSize / 32⌉] words: bit i of word j set if token 32 j + i may come next. At least one is. */
+export type MaskedRow = { readonly words: Int32Array } | { readonly error: ErrorRecord };
+
 /** The pool's tasks by name. They never reject: what goes wrong is in the result. */
 export interface TextTasks {
   /** Resolves when this thread's tokenizer is loaded. */
@@ -122,4 +147,5 @@ export interface TextTasks {
   detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]>;
   decode(job: DecodeJob): Promise<readonly DecodedRow[]>;
   nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]>;
+  maskTokens(job: MaskJob): Promise<readonly MaskedRow[]>;
 }

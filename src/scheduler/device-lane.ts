@@ -174,6 +174,7 @@ export class DeviceLane {
     if (sequence.numComputed < sequence.numKnown) return;
     this.prefilling.remove(sequence);
     sequence.state = 'running';
+    this.writer.mask(sequence);
     sequence.promptEndsIn = this.nextStep;
     this.running.insert(sequence);
   }

@@ -5,6 +5,8 @@ import type { ScheduledRequest, Sequence } from './sequence.js';
 export class Effects {
   /** Requests that a device gets for the first time, with a step that `schedule` has given out. */
   readonly started: ScheduledRequest[] = [];
+  /** Sequences that could come to a device if they had their mask. */
+  readonly maskless: Sequence[] = [];
   /** Sequences of requests that tell tokens with a new one at their end; after two of them twice. */
   readonly advanced = new ReusedList<Sequence>();
   /** Sequences that ended with a reason. */
@@ -14,6 +16,7 @@ export class Effects {
 
   clear(): void {
     this.started.length = 0;
+    this.maskless.length = 0;
     this.advanced.clear();
     this.finished.length = 0;
     this.ended.length = 0;

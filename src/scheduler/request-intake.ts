@@ -2,7 +2,7 @@
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { ResumedChoice, SubmittedRequest } from '../protocol/messages.js';
-import type { Prompt } from '../protocol/requests.js';
+import type { Prompt, ResponseFormat } from '../protocol/requests.js';
 import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
@@ -25,6 +25,8 @@ export interface RequestIntakeOptions {
     stop: readonly string[],
     resumed: readonly ResumedChoice[],
   ) => void;
+  /** The same of a request whose text a schema constrains; `schema` is JSON text. */
+  readonly onConstrained: (request: ScheduledRequest, schema: string) => void;
   /** Tokenized requests have been added to the scheduler. */
   readonly onSchedulerChanged: () => void;
 }
@@ -33,6 +35,8 @@ interface Entry {
   readonly request: SubmittedRequest;
   readonly params: ResolvedParams;
   readonly stop: readonly string[];
+  /** JSON text of what constrains the answer; null = nothing does. */
+  readonly schema: string | null;
 }
 
 interface TextEntry extends Entry {
@@ -102,7 +106,10 @@ export class RequestIntake {
         'the checkpoint has no tokenizer.json: give the prompt as token ids, and no stop strings',
       );
     }
-    const entry = { request, stop, params: resolveParams(params, this.#options.context) };
+    const resolved = resolveParams(params, this.#options.context);
+    const schema = schemaOf(params.responseFormat);
+    if (schema !== null) this.#checkConstrained(resolved);
+    const entry = { request, stop, schema, params: resolved };
     if (!isTextPrompt(prompt)) {
       this.#admit(entry, prompt);
       return;
@@ -126,7 +133,26 @@ export class RequestIntake {
     }
   }
 
-  #admit({ request, params, stop }: Entry, promptIds: Int32Array | readonly number[]): void {
+  /** Whether the checkpoint can write JSON and end it. */
+  #checkConstrained({ stopTokenIds }: ResolvedParams): void {
+    if (!this.#options.hasTokenizer) {
+      throw new PermafrostError(
+        'ERR_NO_TOKENIZER',
+        'the checkpoint has no tokenizer.json: a JSON responseFormat needs one',
+      );
+    }
+    if (stopTokenIds.length === 0) {
+      throw new PermafrostError(
+        'ERR_UNSUPPORTED',
+        'the checkpoint names no end-of-sequence id: a JSON responseFormat needs one',
+      );
+    }
+  }
+
+  #admit(
+    { request, params, stop, schema }: Entry,
+    promptIds: Int32Array | readonly number[],
+  ): void {
     const { key, priority = 0, deadlineAtMs, stream, resume } = request;
     const scheduled = this.#options.scheduler.add({
       key,
@@ -135,15 +161,28 @@ export class RequestIntake {
       priority,
       deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
       stream,
-      tellsTokens: isDetokenizedAsItGrows(stream, stop),
+      tellsTokens: schema !== null || isDetokenizedAsItGrows(stream, stop),
+      isConstrained: schema !== null,
       ...(resume !== undefined && { resume }),
     });
     this.#options.onAdmitted(scheduled, stop, resume?.choices ?? []);
+    if (schema !== null) this.#options.onConstrained(scheduled, schema);
   }
 
   #fail(key: number, error: ErrorRecord): void {
     this.#options.scheduler.totals.failedRequests++;
     this.#options.outbox.addOutcome({ key, error });
+  }
+}
+
+function schemaOf(format: ResponseFormat | undefined): string | null {
+  switch (format?.type) {
+    case 'json_object':
+      return JSON.stringify({ type: 'object' });
+    case 'json_schema':
+      return JSON.stringify(format.schema);
+    default:
+      return null;
   }
 }
 

@@ -41,6 +41,8 @@ export interface ResolvedRequest {
   readonly tellsTokens?: boolean;
   /** Whether each token must have arrived here before the next one is drawn. Default false. */
   readonly needsLastToken?: boolean;
+  /** Whether `setMask` must say for each token which ones are possible. Default false. */
+  readonly isConstrained?: boolean;
   /**
    * Stands for whatever changes the KV of equal tokens: requests with different salts share none.
    * An int32, default 0.

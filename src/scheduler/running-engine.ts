@@ -10,6 +10,7 @@ import {
 } from '../protocol/messages.js';
 import type { MetricsSnapshot } from '../protocol/report.js';
 import type { TextTasks } from '../protocol/text-jobs.js';
+import { ConstrainedRequests } from './constrained-requests.js';
 import { DeviceFleet } from './device-fleet.js';
 import type { DeviceWorker } from './device-worker.js';
 import type { Effects } from './effects.js';
@@ -28,7 +29,10 @@ export interface RunningEngineOptions {
   /** Starts a new worker on a device that lost its own. */
   readonly restartDevice: (device: string) => Promise<ReadyDevice>;
   readonly text: ReadyText;
-  readonly textTasks: Pick<TextTasks, 'prepare' | 'detokenize' | 'decode' | 'nameTokens'>;
+  readonly textTasks: Pick<
+    TextTasks,
+    'prepare' | 'detokenize' | 'decode' | 'nameTokens' | 'maskTokens'
+  >;
   readonly send: (message: SchedulerMessage) => void;
   /** This process can't go on, because of a device. */
   readonly onLost: (lost: LostDevice, error: PermafrostError) => void;
@@ -47,6 +51,7 @@ export class RunningEngine {
   readonly #scheduler: Scheduler;
   readonly #outbox: Outbox;
   readonly #output: RequestOutput;
+  readonly #constrained: ConstrainedRequests;
   readonly #intake: RequestIntake;
   readonly #loop: StepLoop;
   readonly #watch: StepWatch;
@@ -66,16 +71,24 @@ export class RunningEngine {
     this.#scheduler = scheduler;
     this.#outbox = outbox;
     this.#output = output;
+    const vocabSize = Math.min(...limits.map((one) => one.vocabSize));
+    this.#constrained = new ConstrainedRequests({
+      text: textTasks,
+      scheduler,
+      vocabSize,
+      onSchedulerChanged,
+    });
     this.#intake = new RequestIntake({
       text: textTasks,
       hasTokenizer: text.hasTokenizer,
       context: {
         defaults: text.defaults,
-        vocabSize: Math.min(...limits.map(({ vocabSize }) => vocabSize)),
+        vocabSize,
       },
       scheduler,
       outbox,
       onAdmitted: (request, stop, resumed) => output.open(request, stop, resumed),
+      onConstrained: (request, schema) => this.#constrained.open(request, schema),
       onSchedulerChanged,
     });
     this.#loop = new StepLoop({
@@ -213,6 +226,7 @@ export class RunningEngine {
       }
     }
     this.#output.take(effects);
+    this.#constrained.take(effects);
   }
 
   #takeHang(deviceIndex: number): void {

@@ -143,6 +143,25 @@ export class Scheduler {
     return true;
   }
 
+  /**
+   * Says which tokens may come next in a choice of a constrained request, behind those it has.
+   * `words`: a mask as step-block.ts has them. False when the choice has ended.
+   */
+  setMask(key: number, choice: number, words: Int32Array): boolean {
+    const sequence = this.#open.get(key)?.sequences[choice];
+    if (sequence === undefined || sequence.state === 'finished') return false;
+    sequence.mask = words;
+    return true;
+  }
+
+  /** Fails a request, wherever it is. False when it is not open. */
+  reject(key: number, error: ErrorRecord): boolean {
+    const request = this.#open.get(key);
+    if (request === undefined) return false;
+    this.#open.fail(request, error);
+    return true;
+  }
+
   /** Ends the requests whose deadline has come. `schedule` and `apply` do this as well. */
   expire(nowMs: number): void {
     this.#open.expire(nowMs);

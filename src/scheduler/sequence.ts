@@ -38,6 +38,7 @@ export class ScheduledRequest {
   readonly stream: boolean;
   readonly tellsTokens: boolean;
   readonly needsLastToken: boolean;
+  readonly isConstrained: boolean;
   readonly cacheSalt: number;
   /** Prompt and output together never get longer. */
   readonly maxLength: number;
@@ -70,7 +71,8 @@ export class ScheduledRequest {
     this.deadlineAtMs = request.deadlineAtMs;
     this.stream = request.stream;
     this.tellsTokens = request.tellsTokens ?? true;
-    this.needsLastToken = request.needsLastToken ?? false;
+    this.isConstrained = request.isConstrained ?? false;
+    this.needsLastToken = request.needsLastToken ?? this.isConstrained;
     this.cacheSalt = request.cacheSalt ?? 0;
     this.maxLength = maxLength;
     this.losses = resume?.losses ?? 0;
@@ -110,6 +112,8 @@ export class Sequence {
   readonly numLogprobs: number;
   readonly needsLastToken: boolean;
   readonly tellsTokens: boolean;
+  /** Of a constrained request: the tokens that may come next, once that is known. */
+  mask: Int32Array | null = null;
   /** Whether this scheduler has not drawn a token for it. */
   isUntouched = true;
   /** Its device's, while it has a slot. */
@@ -176,6 +180,7 @@ export class Sequence {
   }
 
   addToken(id: number): void {
+    this.mask = null;
     if (this.recent === null) this.#generated.push(id);
     else this.recent.add(this, id);
     this.numKnown++;
@@ -205,6 +210,11 @@ export class Sequence {
     this.generated.truncate(numTokens);
     this.numKnown -= numDropped;
     return numDropped;
+  }
+
+  /** Whether its next token can't be drawn before it is known which ones may come. */
+  get lacksMask(): boolean {
+    return this.request.isConstrained && this.mask === null;
   }
 
   /** Whether a step under way draws a token for it. */

@@ -13,10 +13,12 @@ export class StepBlockWriter {
   readonly #admitted = new WordBuffer();
   readonly #appends = new WordBuffer();
   readonly #copies = new WordBuffer();
+  readonly #masks = new WordBuffer();
   readonly #prefills = new WordBuffer();
   readonly #held = new WordBuffer();
   #numAdmitted = 0;
   #numAppends = 0;
+  #numMasks = 0;
   #numPrefills = 0;
   #words = new Int32Array(1024);
 
@@ -44,6 +46,14 @@ export class StepBlockWriter {
   copy(source: number, target: number): void {
     this.#copies.push(source);
     this.#copies.push(target);
+  }
+
+  /** What the sequence draws next is one of the tokens in its mask, if it has one. */
+  mask({ slot, mask }: Sequence): void {
+    if (mask === null) return;
+    this.#masks.push(slot);
+    this.#masks.append(mask);
+    this.#numMasks++;
   }
 
   /** Computes the next `count` tokens of prompt and generated; after the last one, draws. */
@@ -81,6 +91,7 @@ export class StepBlockWriter {
       this.#admitted,
       this.#appends,
       this.#copies,
+      this.#masks,
       this.#prefills,
       this.#held,
     ] as const;
@@ -98,6 +109,7 @@ export class StepBlockWriter {
     words[StepHeader.numPrefills] = this.#numPrefills;
     words[StepHeader.numHeld] = this.#held.length;
     words[StepHeader.numDecode] = numDecode;
+    words[StepHeader.numMasks] = this.#numMasks;
     let offset = STEP_HEADER_WORDS;
     for (const section of sections) {
       section.copyTo(words, offset, 0, section.length);
@@ -106,6 +118,7 @@ export class StepBlockWriter {
     }
     this.#numAdmitted = 0;
     this.#numAppends = 0;
+    this.#numMasks = 0;
     this.#numPrefills = 0;
     return words;
   }

@@ -41,14 +41,14 @@ export function planStep(
 
 /**
  * Every running sequence decodes, if need be at the cost of the least important ones, unless it
- * needs its last token first. Who has to go can't come straight back in the same step: that takes
+ * needs its last token or its mask first. Who has to go can't come straight back in the same step: that takes
  * the blocks it left and those kept for others.
  */
 function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight): void {
   const { running, blocks } = lane;
   for (let rank = 0; rank < running.length; rank++) {
     const sequence = running.at(rank);
-    if (sequence.needsLastToken && sequence.awaitsToken) {
+    if (sequence.needsLastToken && (sequence.awaitsToken || sequence.lacksMask)) {
       lane.writer.hold(sequence.slot);
       continue;
     }
@@ -61,6 +61,7 @@ function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight
       lane.extend(sequence);
     }
     sequence.numComputed++;
+    if (sequence.needsLastToken) lane.writer.mask(sequence);
     step.addDraw(sequence);
   }
   step.numDecode = step.numRows;
@@ -82,7 +83,8 @@ function planPrefills(
     const begun = rank < prefilling.length ? prefilling.at(rank) : undefined;
     const waiting = isOpen ? inbox.peek() : undefined;
     if (waiting !== undefined && (begun === undefined || precedes(waiting, begun))) {
-      const verdict = admission.judge(waiting);
+      if (waiting.lacksMask) effects.maskless.push(waiting);
+      const verdict = waiting.lacksMask ? 'later' : admission.judge(waiting);
       if (verdict === 'no-room') {
         isOpen = false;
         continue;

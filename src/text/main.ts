@@ -10,6 +10,6 @@ import { createTextTasks } from './text-tasks.js';
 
 const { model } = workerData as TextPoolData;
 
-export const { describe, prepare, detokenize, decode, nameTokens } = createTextTasks(
+export const { describe, prepare, detokenize, decode, nameTokens, maskTokens } = createTextTasks(
   loadTextLayer(model),
 );

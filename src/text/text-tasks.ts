@@ -6,6 +6,9 @@ import type {
   DetokenizedRow,
   DetokenizeRow,
   DetokenizerState,
+  MaskedRow,
+  MaskJob,
+  MaskRow,
   NamedRow,
   PreparedRow,
   TextPrompt,
@@ -16,6 +19,7 @@ import type {
 import type { ChatTemplate } from './chat-template.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
 import type { TextLayer } from './text-layer.js';
+import { TokenMasker } from './token-masker.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** The tasks over a checkpoint that may still be loading: they wait for it. */
@@ -24,17 +28,26 @@ export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
   loading.catch(() => {});
   const perRow = async <Row, Result>(
     rows: readonly Row[],
-    work: (layer: TextLayer, row: Row) => Result,
+    work: (layer: TextLayer, row: Row) => Result | Promise<Result>,
   ): Promise<readonly (Result | { readonly error: ErrorRecord })[]> => {
     const layer = await loading.catch((error: unknown) => PermafrostError.toRecord(error));
-    return rows.map((row) => {
-      if ('code' in layer) return { error: layer };
+    const results: (Result | { readonly error: ErrorRecord })[] = [];
+    for (const row of rows) {
       try {
-        return work(layer, row);
+        results.push('code' in layer ? { error: layer } : await work(layer, row));
       } catch (error) {
-        return { error: PermafrostError.toRecord(error) };
+        results.push({ error: PermafrostError.toRecord(error) });
       }
-    });
+    }
+    return results;
+  };
+  let masker: TokenMasker | null = null;
+  const maskRow = async (layer: TextLayer, job: MaskJob, row: MaskRow): Promise<MaskedRow> => {
+    // Every job has the same model.
+    masker ??= new TokenMasker(requireTokenizer(layer), job);
+    const { sequence, schemaIndex, tokenIds } = row;
+    const schema = job.schemas[schemaIndex] ?? '';
+    return { words: await masker.mask({ sequence, schema, tokenIds }) };
   };
   return {
     describe: () => loading.then(report, failure),
@@ -42,6 +55,10 @@ export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
     detokenize: ({ rows }) => perRow(rows, detokenizeRow),
     decode: ({ rows }) => perRow(rows, decodeRow),
     nameTokens: ({ rows }) => perRow(rows, nameRow),
+    maskTokens: async (job) => {
+      await masker?.forget(job.ended);
+      return perRow(job.rows, (layer, row) => maskRow(layer, job, row));
+    },
   };
 }
 

@@ -6,6 +6,8 @@ import type {
   DecodeJob,
   DetokenizedRow,
   DetokenizeJob,
+  MaskedRow,
+  MaskJob,
   NamedRow,
   NameTokensJob,
   PreparedRow,
@@ -60,6 +62,10 @@ export class ThreadTextPool implements TextPool {
 
   nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]> {
     return this.#run(job, 'nameTokens');
+  }
+
+  maskTokens(job: MaskJob): Promise<readonly MaskedRow[]> {
+    return this.#run(job, 'maskTokens');
   }
 
   async destroy(): Promise<void> {

@@ -251,6 +251,44 @@ describe('a line that is nested deeply', () => {
   );
 });
 
+describe('a response_format', () => {
+  const schema = { type: 'object', properties: { a: { type: 'null' } } };
+  const format = { type: 'json_schema', json_schema: { name: 'x', strict: true, schema } };
+
+  test.each([
+    [{ type: 'json_object' }, { type: 'json_object' }],
+    [format, { type: 'json_schema', schema }],
+  ])('%j constrains the answer', (given, responseFormat) => {
+    for (const line of [chat, completion]) {
+      expect(line({ response_format: given })).toMatchObject({ params: { responseFormat } });
+    }
+  });
+
+  test.each([
+    ['.type', { type: 'grammar' }],
+    ['', 'json_object'],
+    ['.schema', { type: 'json_object', schema }],
+    ['.json_schema', { type: 'json_schema' }],
+    ['.json_schema.schema', { type: 'json_schema', json_schema: { name: 'x' } }],
+    ['.json_schema.schemas', { type: 'json_schema', json_schema: { schema, schemas: 1 } }],
+  ])('is malformed at %j in %j', (path, given) => {
+    expect(chat({ response_format: given })).toMatchObject(
+      problem('ERR_BAD_LINE', `body.response_format${path}: `),
+    );
+  });
+
+  test.each([
+    ['stop', 'x'],
+    ['stop_token_ids', [1]],
+    ['ignore_eos', true],
+    ['min_tokens', 1],
+  ])('of JSON refuses %s beside it', (field, value) => {
+    const body = { response_format: format, [field]: value };
+    expect(chat(body)).toMatchObject(problem('ERR_UNSUPPORTED', `body.${field}: `));
+    expect(completion(body)).toMatchObject(problem('ERR_UNSUPPORTED', `body.${field}: `));
+  });
+});
+
 describe('what is not supported', () => {
   test.each([
     ['tools', [{ type: 'function' }]],
@@ -264,7 +302,6 @@ describe('what is not supported', () => {
     ['reasoning_effort', 'low'],
     ['verbosity', 'low'],
     ['web_search_options', {}],
-    ['response_format', { type: 'json_object' }],
     ['stream', true],
     ['stream_options', { include_usage: true }],
     ['chat_template_kwargs.messages', { messages: [] }],
@@ -296,7 +333,6 @@ describe('what is not supported', () => {
     ['suffix', 'x'],
     ['stream', true],
     ['stream_options', {}],
-    ['response_format', { type: 'json_schema' }],
     ['tools', []],
     ['modalities', ['text']],
     ['add_special_tokens', false],

@@ -14,6 +14,9 @@ describe('a request', () => {
     params({ temperature: 0, topP: 1, topK: 0, minP: 0, n: 128, logprobs: 0, seed: -5 }),
     params({ stop: ['a', 'b'], stopTokenIds: [1], logitBias: { 5: -100 }, ignoreEos: true }),
     params({ repetitionPenalty: 2, presencePenalty: -2, frequencyPenalty: 2, minTokens: 0 }),
+    params({ responseFormat: { type: 'json_object' }, stop: [], minTokens: 0, ignoreEos: false }),
+    params({ responseFormat: { type: 'json_schema', schema: { type: 'null' } } }),
+    params({ responseFormat: { type: 'text' }, stop: 'x' }),
   ])('is taken as it is: %j', (request) => {
     expect(validateRequest(request)).toBe(request);
   });
@@ -58,6 +61,10 @@ describe('a request', () => {
     [params({ max_tokens: 4 }), 'params.max_tokens: unknown name'],
     [params({ maxTokens: 0 }), 'params.maxTokens: '],
     [params({ minTokens: -1 }), 'params.minTokens: '],
+    [params({ responseFormat: { type: 'xml' } }), 'params.responseFormat.type: expected the type'],
+    [params({ responseFormat: { type: 'json_schema' } }), 'params.responseFormat.schema: '],
+    [params({ responseFormat: { type: 'json_object' }, stop: 'x' }), 'params.stop: is not'],
+    [params({ responseFormat: { type: 'json_object' }, minTokens: 2 }), 'params.minTokens: is not'],
     [params({ temperature: -0.1 }), 'got -0.1'],
     [params({ temperature: Number.POSITIVE_INFINITY }), 'params.temperature: '],
     [params({ topP: 0 }), 'params.topP: '],

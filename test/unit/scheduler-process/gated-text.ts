@@ -4,7 +4,7 @@ import type { DetokenizeJob, TextTasks } from '../../../src/protocol/text-jobs.j
 import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { createTextTasks } from '../../../src/text/text-tasks.js';
 
-type TaskName = 'prepare' | 'detokenize' | 'decode' | 'nameTokens';
+type TaskName = 'prepare' | 'detokenize' | 'decode' | 'nameTokens' | 'maskTokens';
 
 export class GatedText implements TextTasks {
   /** Rows of each job, in order. */
@@ -13,6 +13,7 @@ export class GatedText implements TextTasks {
     detokenize: [],
     decode: [],
     nameTokens: [],
+    maskTokens: [],
   };
   readonly detokenizeJobs: DetokenizeJob[] = [];
   readonly describe: TextTasks['describe'];
@@ -20,6 +21,7 @@ export class GatedText implements TextTasks {
   readonly detokenize: TextTasks['detokenize'];
   readonly decode: TextTasks['decode'];
   readonly nameTokens: TextTasks['nameTokens'];
+  readonly maskTokens: TextTasks['maskTokens'];
   readonly #gates = new Map<TaskName, { promise: Promise<void>; open: () => void }>();
   #running = 0;
   /** What jobs reject with, as those of a thread that died do. */
@@ -36,6 +38,8 @@ export class GatedText implements TextTasks {
     this.decode = (job) => this.#pass('decode', job.rows.length, () => tasks.decode(job));
     this.nameTokens = (job) =>
       this.#pass('nameTokens', job.rows.length, () => tasks.nameTokens(job));
+    this.maskTokens = (job) =>
+      this.#pass('maskTokens', job.rows.length, () => tasks.maskTokens(job));
   }
 
   /** Jobs past their gate that have not ended: they may read files, so turns don't bound them. */

@@ -5,9 +5,9 @@ import type { DeviceLimits } from '../../../src/protocol/messages.js';
 import type { FinishReason } from '../../../src/protocol/requests.js';
 import type { ResolvedParams, ResolvedRequest } from '../../../src/scheduler/resolved-request.js';
 import { Scheduler } from '../../../src/scheduler/scheduler.js';
-import type { ScheduledRequest } from '../../../src/scheduler/sequence.js';
+import type { ScheduledRequest, Sequence } from '../../../src/scheduler/sequence.js';
 import { FakeDevice, limitsOf, type StepCost } from './fake-device.js';
-import { undisturbed } from './fake-model.js';
+import { fakeMask, undisturbed } from './fake-model.js';
 
 /** Parameters that generate 8 tokens and stop at nothing. */
 export function paramsOf(params: Partial<ResolvedParams> = {}): ResolvedParams {
@@ -70,6 +70,8 @@ export class Cluster {
   readonly ended: ScheduledRequest[] = [];
   readonly #open = new Map<number, ScheduledRequest>();
   readonly #lost = new Set<number>();
+  /** Constrained sequences that wait for a mask. */
+  readonly #maskless = new Set<Sequence>();
   readonly #cost: StepCost | undefined;
   nowMs = 0;
 
@@ -146,10 +148,23 @@ export class Cluster {
     return this.#lost.has(index);
   }
 
+  /** Every constrained sequence that waits for its mask gets it. */
+  giveMasks(): boolean {
+    const isAnyWaiting = this.#maskless.size > 0;
+    for (const sequence of this.#maskless) {
+      const { key, promptIds } = sequence.request;
+      const history = [...promptIds, ...sequence.generated.view()];
+      const words = fakeMask(history, this.device(0).limits.vocabSize);
+      this.scheduler.setMask(key, sequence.choice, words);
+    }
+    this.#maskless.clear();
+    return isAnyWaiting;
+  }
+
   /** Every device submits what it can and answers one step. True while anything happens. */
   turn(): boolean {
     this.nowMs++;
-    let isBusy = false;
+    let isBusy = this.giveMasks();
     for (const index of this.devices.keys()) {
       if (this.#lost.has(index)) continue;
       while (this.submit(index)) isBusy = true;
@@ -157,7 +172,7 @@ export class Cluster {
     for (const index of this.devices.keys()) {
       if (!this.#lost.has(index) && this.deliver(index)) isBusy = true;
     }
-    return isBusy;
+    return isBusy || this.#maskless.size > 0;
   }
 
   /** Runs until nothing is left to do, then checks that nothing was lost. */
@@ -185,6 +200,10 @@ export class Cluster {
       expect(this.ended.map(({ key }) => key)).not.toContain(request.key);
       this.ended.push(request);
       this.#open.delete(request.key);
+    }
+    const { maskless, advanced } = this.scheduler.effects;
+    for (const sequence of [...maskless, ...advanced]) {
+      if (sequence.lacksMask && sequence.state !== 'finished') this.#maskless.add(sequence);
     }
     this.scheduler.effects.clear();
   }

@@ -15,7 +15,7 @@ import {
   RESULT_ROW_WORDS,
   RowFlag,
 } from '../../../src/protocol/step-block.js';
-import { drawToken, fakeLogprob } from './fake-model.js';
+import { drawToken, excludedBy, fakeLogprob } from './fake-model.js';
 import { floatOf, type ReadAdmission, type ReadStep, readStep } from './step-reader.js';
 
 interface Slot {
@@ -32,6 +32,8 @@ interface Slot {
   length: number;
   /** The token to feed next. */
   lastToken: number;
+  /** Words of the tokens it may draw; null = all. */
+  mask: readonly number[] | null;
 }
 
 interface Row {
@@ -70,6 +72,7 @@ interface Compute {
   readonly token: number | null;
   /** Whether a token is drawn from here. */
   readonly draws: boolean;
+  readonly mask: readonly number[] | null;
 }
 
 const NO_TOKEN = -1;
@@ -126,7 +129,7 @@ export class FakeDevice {
   }
 
   submit(words: Int32Array): void {
-    const step = readStep(words);
+    const step = readStep(words, this.limits.vocabSize);
     check(step.stepId > this.#lastStepId, `step ${step.stepId} after ${this.#lastStepId}`);
     this.#lastStepId = step.stepId;
 
@@ -138,6 +141,7 @@ export class FakeDevice {
       this.#append(slot, firstColumn, blocks);
     }
     this.#checkCopies(step.copies);
+    for (const { slot, words: mask } of step.masks) this.#slot(slot).mask = mask;
     const computes = this.#decode(step.held, step.numDecode);
     const numPrefillTokens = this.#prefill(step.prefills, computes);
     check(computes.length > 0, 'a step has nothing to run');
@@ -160,12 +164,12 @@ export class FakeDevice {
   takeResult(): Int32Array {
     const step = this.#take();
     const rows: Row[] = [];
-    for (const { slot, position, block, token, draws } of step.computes) {
+    for (const { slot, position, block, token, draws, mask } of step.computes) {
       const fed = token ?? slot.lastToken;
       this.#checkToken(fed);
       if (token !== null) this.#count(slot, fed, position);
       this.#cache[block * this.limits.blockSize + (position % this.limits.blockSize)] = fed;
-      if (draws) rows.push(this.#draw(slot, position + 1));
+      if (draws) rows.push(this.#draw(slot, position + 1, mask));
     }
     return this.#encode(step, rows);
   }
@@ -227,6 +231,7 @@ export class FakeDevice {
       decodes: false,
       length: 0,
       lastToken: NO_TOKEN,
+      mask: null,
     });
   }
 
@@ -288,11 +293,11 @@ export class FakeDevice {
     check(block !== undefined, `slot ${slot.index}: position ${position} has no block`);
     const numHolders = this.#numHolders.get(block);
     check(numHolders === 1, `slot ${slot.index} writes to the shared block ${block}`);
-    return { slot, position, block, token, draws };
+    return { slot, position, block, token, draws, mask: slot.mask };
   }
 
   /** Draws from what the cache holds. */
-  #draw(slot: Slot, length: number): Row {
+  #draw(slot: Slot, length: number, mask: readonly number[] | null): Row {
     const { blockSize, vocabSize } = this.limits;
     const { words, stopIds } = slot.admission;
     const tokens = Array.from({ length }, (_, position) => {
@@ -304,7 +309,10 @@ export class FakeDevice {
       seedLow: words[Admit.seedLow] ?? 0,
       seedHigh: words[Admit.seedHigh] ?? 0,
       vocabSize,
-      masked: length < (words[Admit.minLength] ?? 0) ? stopIds : [],
+      masked: [
+        ...(length < (words[Admit.minLength] ?? 0) ? stopIds : []),
+        ...(mask === null ? [] : excludedBy(mask, vocabSize)),
+      ],
     });
     slot.lastToken = token;
     this.#count(slot, token, length);

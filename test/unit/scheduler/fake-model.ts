@@ -25,6 +25,26 @@ export function drawToken(tokens: ArrayLike<number>, draw: Draw): number {
   return token;
 }
 
+/**
+ * The tokens that a constrained sequence may go on with, as words with a bit for each: about half of
+ * all, others behind each other text.
+ */
+export function fakeMask(tokens: ArrayLike<number>, vocabSize: number): Int32Array {
+  const words = new Int32Array(Math.ceil(vocabSize / 32));
+  const shift = tokens.length + (tokens[tokens.length - 1] ?? 0);
+  for (let token = 0; token < vocabSize; token++) {
+    if ((token + shift) % 5 < 3) words[token >> 5] = (words[token >> 5] ?? 0) | (1 << (token & 31));
+  }
+  return words;
+}
+
+/** The tokens that a mask excludes. */
+export function excludedBy(words: ArrayLike<number>, vocabSize: number): number[] {
+  const isExcluded = (token: number): boolean =>
+    (((words[token >> 5] ?? 0) >>> (token & 31)) & 1) === 0;
+  return Array.from({ length: vocabSize }, (_, token) => token).filter(isExcluded);
+}
+
 /** The fake log-probability of a token; its alternatives are the ids that follow, each 1 less likely. */
 export function fakeLogprob(token: number): number {
   return -token / 8;
@@ -51,7 +71,10 @@ export function undisturbed(
       seedLow: Number(BigInt.asIntN(32, seed)),
       seedHigh: Number(BigInt.asIntN(32, seed >> 32n)),
       vocabSize,
-      masked: tokens.length < params.minTokens ? params.stopTokenIds : [],
+      masked: [
+        ...(tokens.length < params.minTokens ? params.stopTokenIds : []),
+        ...(request.isConstrained ? excludedBy(fakeMask(history, vocabSize), vocabSize) : []),
+      ],
     });
     history.push(token);
     tokens.push(token);

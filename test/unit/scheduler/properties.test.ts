@@ -19,13 +19,14 @@ type Event =
       readonly stops: boolean;
       readonly hasPenalties: boolean;
       readonly needsLastToken: boolean;
+      readonly isConstrained: boolean;
     }
   | { readonly kind: 'abort' | 'finish'; readonly pick: number }
   | {
       readonly kind: 'submit' | 'deliver' | 'fail' | 'lose' | 'restore';
       readonly device: number;
     }
-  | { readonly kind: 'turn' };
+  | { readonly kind: 'turn' | 'masks' };
 
 const BLOCK_SIZE = 4;
 const STOP_IDS = [1, 2, 3];
@@ -47,6 +48,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
       stops: fc.boolean(),
       hasPenalties: fc.boolean(),
       needsLastToken: fc.option(fc.constant(true), { freq: 4, nil: false }).map(Boolean),
+      isConstrained: fc.constantFrom(true, false, false),
     }),
   },
   {
@@ -72,6 +74,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
     }),
   },
   { weight: 8, arbitrary: fc.constant({ kind: 'turn' as const }) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'masks' as const }) },
 );
 
 const setup = fc.record({
@@ -91,13 +94,15 @@ function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): 
   switch (happening.kind) {
     case 'add': {
       const { family, promptLength, maxTokens, minTokens, n, priority } = happening;
-      const { deadlineInMs, stops, hasPenalties, needsLastToken, losses } = happening;
+      const { deadlineInMs, stops, hasPenalties, needsLastToken, isConstrained, losses } =
+        happening;
       if (deadlineInMs !== null) disturbed.add(numRequests);
       cluster.add({
         key: numRequests,
         promptIds: Int32Array.from({ length: promptLength }, (_, index) => family + index),
         priority,
-        needsLastToken,
+        isConstrained,
+        needsLastToken: needsLastToken || isConstrained,
         resume: { choices: [], losses },
         deadlineAtMs: deadlineInMs === null ? Infinity : cluster.nowMs + deadlineInMs,
         params: {
@@ -121,6 +126,9 @@ function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): 
       if (cluster.scheduler.finish(key, happening.pick % 2, 'stop', 3)) disturbed.add(key);
       return;
     }
+    case 'masks':
+      cluster.giveMasks();
+      return;
     case 'turn':
       cluster.turn();
       return;

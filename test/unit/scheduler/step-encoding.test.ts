@@ -55,6 +55,7 @@ describe('a step block', () => {
       admitted: [],
       appends: [],
       copies: [],
+      masks: [],
       prefills: [],
       held: [],
     });

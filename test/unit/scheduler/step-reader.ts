@@ -22,6 +22,7 @@ export interface ReadStep {
   readonly admitted: readonly ReadAdmission[];
   readonly appends: readonly { slot: number; firstColumn: number; blocks: readonly number[] }[];
   readonly copies: readonly (readonly [source: number, target: number])[];
+  readonly masks: readonly { slot: number; words: readonly number[] }[];
   readonly prefills: readonly {
     slot: number;
     position: number;
@@ -36,7 +37,8 @@ export function floatOf(bits: number): number {
   return new Float32Array(Int32Array.of(bits).buffer)[0] ?? Number.NaN;
 }
 
-export function readStep(block: Int32Array): ReadStep {
+/** @param vocabSize Of the device; only masks depend on it. */
+export function readStep(block: Int32Array, vocabSize = 0): ReadStep {
   const words = Array.from(block);
   let at = 0;
   const take = (count: number): number[] => {
@@ -70,13 +72,16 @@ export function readStep(block: Int32Array): ReadStep {
       return { slot, firstColumn, blocks: take(count) };
     }),
     copies: list(field(StepHeader.numCopies), () => [word(), word()] as const),
+    masks: list(field(StepHeader.numMasks), () => {
+      return { slot: word(), words: take(Math.ceil(vocabSize / 32)) };
+    }),
     prefills: list(field(StepHeader.numPrefills), () => {
       const [slot = -1, position = -1, count = 0, last = 0] = take(4);
       return { slot, position, isLast: last === 1, tokens: take(count) };
     }),
     held: take(field(StepHeader.numHeld)),
   };
-  if (header.slice(StepHeader.numDecode + 1).some((value) => value !== 0)) {
+  if (header.slice(StepHeader.numMasks + 1).some((value) => value !== 0)) {
     throw new Error('a spare word of the header is set');
   }
   if (at !== words.length) throw new Error(`${words.length - at} words are left over`);

@@ -1,8 +1,8 @@
-/** The variables that a caller gives a chat template: values that JSON can hold, not too deep. */
+/** An object of a caller's that is passed on as it is: values that JSON can hold, not too deep. */
 
 import * as z from 'zod';
 
-/** Far above what a template reads, far below what overflows the stack of whoever walks the value. */
+/** Far above what templates and schemas need, far below what overflows a stack that walks it. */
 const MAX_DEPTH = 64;
 
 function isAtMostAsDeep(value: unknown, depth: number): boolean {
@@ -16,7 +16,7 @@ function hasProtoKey(value: unknown): boolean {
   return Object.hasOwn(value, '__proto__') || Object.values(value).some(hasProtoKey);
 }
 
-export const templateOptionsSchema = z
+export const jsonObjectSchema = z
   .custom<Readonly<Record<string, unknown>>>((value) => isAtMostAsDeep(value, MAX_DEPTH), {
     error: `is nested more than ${MAX_DEPTH} levels deep`,
     abort: true,
