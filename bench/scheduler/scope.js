@@ -1,8 +1,10 @@
 // What scheduling costs: one scheduler on this thread, devices that take 1 ms for every step and run
 // 256 sequences each. Their time is virtual, the scheduler's is measured. No text, no messages.
 
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { count, counts } from '../options.js';
 import { median } from '../statistics.js';
 
@@ -17,8 +19,10 @@ export const options = {
 };
 
 const SCHEDULER = new URL('../../dist/scheduler/scheduler.js', import.meta.url);
-/** Until prompts have come in and code is compiled. */
+const WORKER = new URL('worker.js', import.meta.url);
+/** Until prompts have come in, and at least so many steps in all, until code is compiled. */
 const WARMUP_MS = 600;
+const WARMUP_STEPS = 8000;
 const AIM_STEP_MICROS = 80;
 const AIM_WAIT_PERCENT = 2;
 const AIM_WAIT_DEVICES = 8;
@@ -43,6 +47,27 @@ function aimsFor(rows) {
   return [...aims, { text, met: row.waitPercent <= AIM_WAIT_PERCENT }];
 }
 
+/** Threads take turns: each is idle while another one is measured. */
+class SimulationThread {
+  results = [];
+  #worker;
+
+  constructor(numDevices) {
+    this.numDevices = numDevices;
+    this.#worker = new Worker(WORKER, { workerData: { numDevices } });
+  }
+
+  async run(milliseconds) {
+    const result = once(this.#worker, 'message');
+    this.#worker.postMessage(milliseconds);
+    return (await result)[0];
+  }
+
+  close() {
+    return this.#worker.terminate();
+  }
+}
+
 /** Where it stops scaling: as measured, and as the cost of a step says. */
 function limitsOf(rows, stepMicros) {
   const patient = rows.filter(({ waitPercent }) => waitPercent <= AIM_WAIT_PERCENT);
@@ -61,17 +86,19 @@ export async function run(values, log) {
   if (!existsSync(fileURLToPath(SCHEDULER))) {
     throw new Error('dist/scheduler is missing: npm run build:ts');
   }
-  const { STEP_MICROS, Simulation } = await import('./simulation.js');
-  const simulations = numsDevices.map((numDevices) => {
-    log(`warming up ${numDevices} device(s)`);
-    const simulation = new Simulation(numDevices);
-    simulation.run(WARMUP_MS);
-    return { numDevices, simulation, results: [] };
-  });
+  const { STEP_MICROS } = await import('./simulation.js');
+  const simulations = numsDevices.map((numDevices) => new SimulationThread(numDevices));
+  for (const simulation of simulations) {
+    log(`warming up ${simulation.numDevices} device(s)`);
+    await simulation.run(Math.max(WARMUP_MS, WARMUP_STEPS / simulation.numDevices));
+  }
   for (let round = 1; round <= rounds; round += 1) {
     log(`round ${round} of ${rounds}`);
-    for (const { simulation, results } of simulations) results.push(simulation.run(milliseconds));
+    for (const simulation of simulations) {
+      simulation.results.push(await simulation.run(milliseconds));
+    }
   }
+  for (const simulation of simulations) await simulation.close();
   const rows = simulations.map(({ numDevices, results }) => ({
     devices: numDevices,
     ...medians(results),
