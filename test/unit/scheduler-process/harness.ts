@@ -183,7 +183,9 @@ export class Harness {
 
   /** Runs until so many requests have their outcome, then checks that no one gets a second one. */
   async run(numOutcomes: number): Promise<void> {
-    for (let turn = 0; this.outcomes().length < numOutcomes; turn++) {
+    // Turns in which text jobs run count for nothing: a loaded machine makes many of them.
+    for (let turn = 0; this.outcomes().length < numOutcomes; ) {
+      if (this.text.numRunning === 0) turn++;
       if (turn === 10_000) throw new Error(`${this.outcomes().length} of ${numOutcomes} outcomes`);
       this.#answerAll();
       await nextTurn();
