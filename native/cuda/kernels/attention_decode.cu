@@ -305,6 +305,7 @@ __device__ __forceinline__ void merge_splits(const DecodeArguments& args, const 
 template <int kDim>
 __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>::kBlocks)
     attention_decode_kernel(const DecodeArguments args) {
+  take_turn();
   using Shape = DecodeShape<kDim>;
   unsigned char* shared = dynamic_shared();
   unsigned char* ring = shared + threadIdx.x / kWarpLanes * Shape::kWarpBytes;

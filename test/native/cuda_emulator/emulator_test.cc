@@ -296,7 +296,12 @@ void memory() {
 
 // --- streams -----------------------------------------------------------------------------------
 
-__global__ void add(int* value, int amount) { *value += amount; }
+__global__ void add(int* value, int amount) {
+  take_turn();
+  *value += amount;
+}
+
+__global__ void add_out_of_turn(int* value) { *value += 1; }
 
 void streams() {
   cudaStream_t stream = nullptr;
@@ -333,6 +338,9 @@ void streams() {
   void* memory = nullptr;
   EXPECT(cudaMalloc(&memory, 4) == cudaErrorStreamCaptureUnsupported);
   EXPECT(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);
+
+  launch(add_out_of_turn, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
 
   check(cudaSetDevice(1), "choosing a device");
   EXPECT(cudaStreamSynchronize(stream) == cudaErrorInvalidResourceHandle);
