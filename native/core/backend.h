@@ -118,6 +118,15 @@ struct AttentionShape {
   int32_t window = 0;  // a row sees positions > own - window; 0 = all
 };
 
+// The residual stream on its way to a projection: see Backend::rms_norm().
+struct NormedInput {
+  Matrix residual;               // [rows, hidden]
+  Matrix delta;                  // [rows, hidden] what is still to be added to it, or nothing
+  const void* weight = nullptr;  // [hidden] bf16
+  float eps = 0;
+  Matrix normed;  // [rows, hidden] for the norm's result; undefined afterwards
+};
+
 // Outputs of sampling, device memory.
 struct SampleOutputs {
   int32_t* tokens = nullptr;      // [rows]
@@ -256,6 +265,23 @@ class Backend {
   // A row without a finite logit left yields token -1 and feeds token 0 next.
   virtual void sample(const Rows& rows, const Matrix& logits, const SlotState& state,
                       const SampleOutputs& outputs) = 0;
+
+  // --- fused operations -----------------------------------------------------------------------
+  // Optional: several of the operations above as one, which may round intermediate results less
+  // often. Default: those operations, one after the other. A backend chooses by the shapes and the
+  // number of rows, so that equal steps give equal results.
+
+  // residual += x · weightᵀ + bias, or delta = x · weightᵀ + bias. Returns what the next norm has
+  // to add to residual: nothing, or delta. residual, delta: [rows, n]. Default: gemm to delta.
+  virtual Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
+                                  const Matrix& residual, const Matrix& delta);
+  // out = norm · weightᵀ + bias. Default: rms_norm, gemm.
+  virtual void norm_gemm(const NormedInput& in, const Matrix& weight, const void* bias,
+                         const Matrix& out);
+  // The same with silu_mul behind it. gate_up: [rows, 2 inner], undefined afterwards; out: [rows,
+  // inner]. Default: rms_norm, gemm, silu_mul.
+  virtual void norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
+                              const Matrix& gate_up, const Matrix& out);
 };
 
 }  // namespace permafrost::core

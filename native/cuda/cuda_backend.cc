@@ -131,7 +131,8 @@ class CudaBackend : public core::Backend {
     attention_ = {attention_memory_.data(), attention_memory_.bytes(), num_multiprocessors};
     sample_memory_ = allocate_zeroed(sample_scratch_bytes(shapes));
     sample_ = {sample_memory_.data(), sample_memory_.bytes()};
-    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows);
+    const ThinDevice thin = {num_multiprocessors, properties_.sharedMemPerBlockOptin};
+    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows, thin);
   }
   int32_t kernel_bucket(int32_t rows) const override { return gemm_bucket(rows); }
 
@@ -214,6 +215,46 @@ class CudaBackend : public core::Backend {
     gemm_->run(x, weight, bias, out, stream());
   }
 
+  Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
+                          const Matrix& residual, const Matrix& delta) override {
+    if (!is_thin(x, weight)) return Backend::gemm_to_residual(x, weight, bias, residual, delta);
+    require_matrix(residual, DType::kBF16, x.rows, weight.rows,
+                   "gemm_to_residual: residual must be [rows, n] bf16");
+    multiply({.x = x, .weight = weight, .bias = bias, .output = ThinOutput::kAdd, .out = residual});
+    return {};
+  }
+
+  void norm_gemm(const core::NormedInput& in, const Matrix& weight, const void* bias,
+                 const Matrix& out) override {
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight)) {
+      return Backend::norm_gemm(in, weight, bias, out);
+    }
+    require_matrix(out, out.dtype, in.residual.rows, weight.rows,
+                   "norm_gemm: out must be [rows, n]");
+    multiply({.x = in.residual,
+              .norm_weight = in.weight,
+              .eps = in.eps,
+              .weight = weight,
+              .bias = bias,
+              .out = out});
+  }
+
+  void norm_gemm_silu(const core::NormedInput& in, const Matrix& weight, const void* bias,
+                      const Matrix& gate_up, const Matrix& out) override {
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight)) {
+      return Backend::norm_gemm_silu(in, weight, bias, gate_up, out);
+    }
+    require_matrix(out, DType::kBF16, in.residual.rows, weight.rows / 2,
+                   "norm_gemm_silu: out must be [rows, n / 2] bf16");
+    multiply({.x = in.residual,
+              .norm_weight = in.weight,
+              .eps = in.eps,
+              .weight = weight,
+              .bias = bias,
+              .output = ThinOutput::kSiluMul,
+              .out = out});
+  }
+
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,
                      const void* q_norm, const void* k_norm, float eps, const float* cos_sin,
                      const core::SlotState& state, const core::KvCache& kv,
@@ -264,6 +305,18 @@ class CudaBackend : public core::Backend {
 
  private:
   static CudaEvent& cast(core::Event& event) { return static_cast<CudaEvent&>(event); }
+
+  bool is_thin(const Matrix& x, const Matrix& weight) const {
+    require(gemm_ != nullptr, "gemm: reserve() comes first");
+    return gemm_->is_thin(x.rows, weight);
+  }
+  void multiply(const ThinProduct& product) {
+    require_matrix(product.x, DType::kBF16, 0, product.weight.cols,
+                   "gemm: x must be [rows, k] bf16");
+    require_matrix(product.weight, DType::kBF16, 1, product.x.cols,
+                   "gemm: weight must be [n, k] bf16");
+    thin_gemm(stream(), gemm_->thin(), product);
+  }
 
   // Every thread that calls has a current device of its own.
   void enter() const { check(cudaSetDevice(index_), "opening a device"); }

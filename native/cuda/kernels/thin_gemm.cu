@@ -1,0 +1,445 @@
+// Products of few rows, which are bound by reading the weight once.
+//
+// A tile is 8 outputs, the right operand of the tensor cores; the rows are the left one, padded to
+// 16. A block computes a group of tiles at once. Its warps share out k: each takes 32 elements of
+// every round of 256, and their sums are added up in shared memory, in the order of the warps. No
+// block needs another.
+//
+// Sums over k don't care for its order, so k is permuted within a step of 32: the lane that holds
+// elements 2q, 2q + 1, 2q + 8 and 2q + 9 of two multiplications, q being its place in a quad, gets
+// elements 8q.. 8q + 7, one piece of 16 bytes, of x and weight alike. Every thread copies its own
+// pieces to shared memory and reads them back: a queue without barriers, longer than registers
+// would allow.
+//
+// Weights are constants. A block asks for as many as its ring holds before it waits for the launch
+// before, so that with launches that overlap the device reads weights while it waits for the
+// activations. That is what this scheme is for: each product alone is about as fast as cublasLt's.
+//
+// With a norm weight, the threads' pieces of x are those of a row's norm too: a lane's quad and the
+// block's warps hold a row between them. Every block computes the norm again, from 2 kB a row.
+
+#include "cuda/kernels/thin_gemm.h"
+
+#include <algorithm>
+
+#include "cuda/checks.h"
+#include "cuda/kernels/intrinsics.cuh"
+#include "cuda/kernels/launch.cuh"
+#include "cuda/kernels/thin_gemm_plan.h"
+#include "cuda/kernels/vector.cuh"
+
+namespace permafrost::cuda {
+namespace {
+
+using Bf16 = __nv_bfloat16;
+
+struct ThinArguments {
+  const Bf16* x;             // [rows, k]
+  const uint4* norm_weight;  // [k / 8] or null
+  const Bf16* weight;        // [n, k], [2 n, k] with kSiluMul
+  const Bf16* bias;          // [n], [2 n], or null
+  void* out;                 // [rows, n]
+  int64_t x_stride;
+  int64_t weight_stride;
+  int64_t out_stride;
+  ThinLayout layout;
+  int32_t rows;
+  int32_t n;
+  int32_t k;
+  int32_t rounds;
+  int32_t groups;
+  float eps;
+  ThinOutput output;
+  bool out_is_f32;
+};
+
+// The thread's place: its row of x, or output of a tile, and its place in a step of k.
+struct Place {
+  int warp = warp_index();
+  int lane = lane_index();
+  int line = lane_index() / 4;
+  int first_k = warp_index() * kThinStep + lane_index() % 4 * 8;
+};
+
+// --- weights -----------------------------------------------------------------------------------
+
+// The thread's pieces of the weight, in the order in which they are used.
+template <int kTiles>
+class WeightRing {
+ public:
+  static constexpr int kDepth = thin_depth(kTiles);
+
+  __device__ __forceinline__ explicit WeightRing(const ThinArguments& a)
+      : a_(a),
+        slots_(reinterpret_cast<uint4*>(dynamic_shared() + a.layout.ring) + threadIdx.x),
+        group_(static_cast<int>(blockIdx.x)) {}
+
+  // Asks for the next round of the block, if there is one, as one group of copies.
+  __device__ __forceinline__ void fetch() {
+    if (group_ < a_.groups) {
+      const int k = round_ * kThinRound + place_.first_k;
+      uint4* slot = slots_ + filled_ * kTiles * kThinThreads;
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const int output = output_of(a_, group_, tile, place_.line);
+        const bool valid = output >= 0 && k < a_.k;
+        copy_async(slot + tile * kThinThreads,
+                   valid ? a_.weight + output * a_.weight_stride + k : a_.weight, valid);
+      }
+      filled_ = filled_ == kDepth - 1 ? 0 : filled_ + 1;
+      if (++round_ == a_.rounds) {
+        round_ = 0;
+        group_ += static_cast<int>(gridDim.x);
+      }
+    }
+    commit_copies();
+  }
+
+  __device__ __forceinline__ const uint4* next() {
+    const uint4* slot = slots_ + used_ * kTiles * kThinThreads;
+    used_ = used_ == kDepth - 1 ? 0 : used_ + 1;
+    return slot;
+  }
+
+  // The weight's row for a line of a tile; -1 where there is none. Of a pair of tiles for kSiluMul,
+  // one comes from each half.
+  static __device__ __forceinline__ int64_t output_of(const ThinArguments& a, int group, int tile,
+                                                      int line) {
+    if (a.output != ThinOutput::kSiluMul) {
+      const int output = (group * kTiles + tile) * kThinTile + line;
+      return output < a.n ? output : -1;
+    }
+    constexpr int kPairs = kTiles > 1 ? kTiles / 2 : 1;
+    const int output = (group * kPairs + tile % kPairs) * kThinTile + line;
+    return output < a.n ? (tile < kPairs ? 0 : a.n) + output : -1;
+  }
+
+ private:
+  const ThinArguments& a_;
+  uint4* slots_;
+  Place place_;
+  int group_;  // of the next round to ask for
+  int round_ = 0;
+  int filled_ = 0;
+  int used_ = 0;
+};
+
+// --- x -----------------------------------------------------------------------------------------
+
+// The thread's pieces of x: of row `line`, and of row line + 8 with two halves.
+template <int kHalves>
+class Rows {
+ public:
+  __device__ __forceinline__ explicit Rows(const ThinArguments& a) : a_(a) {}
+
+  __device__ __forceinline__ bool has(int half) const { return place_.line + 8 * half < a_.rows; }
+
+  __device__ __forceinline__ uint4* slot(int round, int half) const {
+    const int step = round * kThinWarps + place_.warp;
+    return reinterpret_cast<uint4*>(dynamic_shared()) + step * a_.rows * 4 + place_.lane +
+           32 * half;
+  }
+
+  __device__ __forceinline__ uint4 piece(int round, int half) const {
+    return half < kHalves && has(half) ? *slot(round, half) : make_uint4(0, 0, 0, 0);
+  }
+
+  // Asks for all pieces, as one group of copies.
+  __device__ __forceinline__ void fetch() const {
+    for (int round = 0; round < a_.rounds; ++round) {
+      const int k = round * kThinRound + place_.first_k;
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) {
+        if (!has(half)) continue;
+        const bool valid = k < a_.k;
+        const int64_t row = place_.line + 8 * half;
+        copy_async(slot(round, half), valid ? a_.x + row * a_.x_stride + k : a_.x, valid);
+      }
+    }
+    commit_copies();
+  }
+
+  // Asks for the norm's weight.
+  __device__ __forceinline__ void fetch_norm() const {
+    for (int piece = static_cast<int>(threadIdx.x); piece < a_.k / 8; piece += kThinThreads) {
+      copy_async(norm_weight() + piece, a_.norm_weight + piece, true);
+    }
+  }
+
+  // Turns x into x / rms(x) * weight. All threads, with their pieces there.
+  __device__ __forceinline__ void normalise() const {
+    __shared__ float partial[kThinWarps][kMaxThinRows];
+#pragma unroll
+    for (int half = 0; half < kHalves; ++half) {
+      float squares = 0;
+      for (int round = 0; round < a_.rounds && has(half); ++round) {
+        float x[8];
+        unpack(*slot(round, half), x);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) squares = fmaf(x[i], x[i], squares);
+      }
+      squares = warp_reduce(squares, Add(), 4);
+      if (place_.lane % 4 == 0) partial[place_.warp][place_.line + 8 * half] = squares;
+    }
+    __syncthreads();  // also for the norm's weight
+#pragma unroll
+    for (int half = 0; half < kHalves; ++half) {
+      if (!has(half)) continue;
+      float squares = 0;
+      for (int warp = 0; warp < kThinWarps; ++warp) {
+        squares += partial[warp][place_.line + 8 * half];
+      }
+      const float scale = rsqrtf(squares / static_cast<float>(a_.k) + a_.eps);
+      for (int round = 0; round < a_.rounds; ++round) {
+        const int k = round * kThinRound + place_.first_k;
+        if (k >= a_.k) continue;
+        float x[8];
+        float weight[8];
+        unpack(*slot(round, half), x);
+        unpack(norm_weight()[k / 8], weight);
+        *slot(round, half) =
+            make_uint4(two_bf16(x[0] * scale * weight[0], x[1] * scale * weight[1]),
+                       two_bf16(x[2] * scale * weight[2], x[3] * scale * weight[3]),
+                       two_bf16(x[4] * scale * weight[4], x[5] * scale * weight[5]),
+                       two_bf16(x[6] * scale * weight[6], x[7] * scale * weight[7]));
+      }
+    }
+  }
+
+ private:
+  __device__ __forceinline__ uint4* norm_weight() const {
+    return reinterpret_cast<uint4*>(dynamic_shared() + a_.layout.norm);
+  }
+
+  const ThinArguments& a_;
+  Place place_;
+};
+
+// --- sums --------------------------------------------------------------------------------------
+
+// Adds a round to the sums of all tiles. Even and odd multiplications add to sums of their own, so
+// that with few tiles they don't wait for each other.
+template <int kTiles, int kHalves>
+__device__ __forceinline__ void multiply(const Rows<kHalves>& rows, int round, const uint4* weights,
+                                         float (&sums)[kTiles][2][4]) {
+  const uint4 low = rows.piece(round, 0);
+  const uint4 high = rows.piece(round, 1);
+  const uint32_t first[4] = {low.x, high.x, low.y, high.y};
+  const uint32_t second[4] = {low.z, high.z, low.w, high.w};
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile) {
+    const uint4 weight = weights[tile * kThinThreads];
+    multiply_add(sums[tile][0], first, weight.x, weight.y);
+    multiply_add(sums[tile][kTiles < 4], second, weight.z, weight.w);
+  }
+}
+
+// The sums of the block's warps.
+template <int kTiles, int kHalves>
+class Results {
+ public:
+  __device__ __forceinline__ explicit Results(const ThinArguments& a)
+      : a_(a), sums_(reinterpret_cast<float*>(dynamic_shared() + a.layout.sums)) {}
+
+  __device__ __forceinline__ int columns() const {
+    constexpr int kPairs = kTiles > 1 ? kTiles / 2 : 1;
+    return (a_.output == ThinOutput::kSiluMul ? kPairs : kTiles) * kThinTile;
+  }
+
+  // What kAdd adds to, for the thread's first result: read early, since it takes a while.
+  __device__ __forceinline__ float first_addend(int group) const {
+    const int row = static_cast<int>(threadIdx.x) / columns();
+    const int output = group * columns() + static_cast<int>(threadIdx.x) % columns();
+    const bool wanted = a_.output == ThinOutput::kAdd && row < a_.rows && output < a_.n;
+    return wanted ? addend(row, output) : 0.0f;
+  }
+
+  // Writes the results of a group. All threads.
+  __device__ __forceinline__ void write(int group, const float (&sums)[kTiles][2][4],
+                                        float first_addend) const {
+    put(sums);
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < columns() * a_.rows; i += kThinThreads) {
+      const int row = i / columns();
+      const int column = i % columns();
+      const int output = group * columns() + column;
+      if (output >= a_.n) continue;
+      float value = sum(row, column, output);
+      if (a_.output == ThinOutput::kSiluMul) {
+        value = value / (1.0f + __expf(-value)) * sum(row, column + columns(), a_.n + output);
+      } else if (a_.output == ThinOutput::kAdd) {
+        value += i == static_cast<int>(threadIdx.x) ? first_addend : addend(row, output);
+      }
+      const int64_t at = row * a_.out_stride + output;
+      if (a_.out_is_f32) {
+        static_cast<float*>(a_.out)[at] = value;
+      } else {
+        static_cast<Bf16*>(a_.out)[at] = __float2bfloat16_rn(value);
+      }
+    }
+    __syncthreads();  // the next group's sums may come
+  }
+
+ private:
+  __device__ __forceinline__ float addend(int row, int output) const {
+    return __bfloat162float(static_cast<const Bf16*>(a_.out)[row * a_.out_stride + output]);
+  }
+
+  __device__ __forceinline__ void put(const float (&sums)[kTiles][2][4]) const {
+    const Place place;
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile) {
+#pragma unroll
+      for (int half = 0; half < kHalves; ++half) {
+        const int row = place.line + 8 * half;
+        if (row >= a_.rows) continue;
+        const int at = ((place.warp * kTiles + tile) * a_.rows + row) * kThinTile;
+        *reinterpret_cast<float2*>(sums_ + at + place.lane % 4 * 2) =
+            make_float2(sums[tile][0][2 * half] + sums[tile][1][2 * half],
+                        sums[tile][0][2 * half + 1] + sums[tile][1][2 * half + 1]);
+      }
+    }
+  }
+
+  // column: of the group; output: a row of the weight
+  __device__ __forceinline__ float sum(int row, int column, int output) const {
+    float value = a_.bias == nullptr ? 0.0f : __bfloat162float(a_.bias[output]);
+    const float* first =
+        sums_ + (column / kThinTile * a_.rows + row) * kThinTile + column % kThinTile;
+#pragma unroll
+    for (int warp = 0; warp < kThinWarps; ++warp) {
+      value += first[warp * kTiles * a_.rows * kThinTile];
+    }
+    return value;
+  }
+
+  const ThinArguments& a_;
+  float* sums_;
+};
+
+// kRefill: not all weights of the block fit the ring.
+template <int kTiles, int kHalves, bool kNormed, bool kRefill>
+__global__ void __launch_bounds__(kThinThreads, kTiles < 6 ? 3 : 2)
+    thin_gemm_kernel(const ThinArguments a) {
+  WeightRing<kTiles> weights(a);
+  const Rows<kHalves> rows(a);
+  if constexpr (kNormed) rows.fetch_norm();
+  for (int i = 0; i < WeightRing<kTiles>::kDepth; ++i) weights.fetch();
+  let_next_launch_begin();
+  wait_for_launches_before();
+  rows.fetch();
+  const Results<kTiles, kHalves> results(a);
+  for (int group = static_cast<int>(blockIdx.x); group < a.groups;
+       group += static_cast<int>(gridDim.x)) {
+    const float first_addend = results.first_addend(group);
+    if (group == static_cast<int>(blockIdx.x)) {
+      wait_for_copies<0>();
+      if constexpr (kNormed) rows.normalise();
+    }
+    float sums[kTiles][2][4] = {};
+#pragma unroll 4
+    for (int round = 0; round < a.rounds; ++round) {
+      if constexpr (kRefill) wait_for_copies<WeightRing<kTiles>::kDepth - 1>();
+      multiply<kTiles, kHalves>(rows, round, weights.next(), sums);
+      if constexpr (kRefill) weights.fetch();
+    }
+    results.write(group, sums, first_addend);
+  }
+}
+
+// --- launches ----------------------------------------------------------------------------------
+
+using ThinKernel = void (*)(ThinArguments);
+
+template <int kTiles, int kHalves>
+ThinKernel kernel_of(bool normed, bool refill) {
+  if (normed) {
+    return refill ? thin_gemm_kernel<kTiles, kHalves, true, true>
+                  : thin_gemm_kernel<kTiles, kHalves, true, false>;
+  }
+  return refill ? thin_gemm_kernel<kTiles, kHalves, false, true>
+                : thin_gemm_kernel<kTiles, kHalves, false, false>;
+}
+
+template <int kHalves>
+ThinKernel kernel_of(int tiles, bool normed, bool refill) {
+  switch (tiles) {
+    case 6:
+      return kernel_of<6, kHalves>(normed, refill);
+    case 4:
+      return kernel_of<4, kHalves>(normed, refill);
+    case 2:
+      return kernel_of<2, kHalves>(normed, refill);
+    default:
+      return kernel_of<1, kHalves>(normed, refill);
+  }
+}
+
+// The most rows of the kernel that takes so many: what it is planned for.
+int32_t bucket_of(int32_t rows) { return rows <= 8 ? 8 : 16; }
+
+ThinKernel kernel_of(const ThinPlan& plan, int rows, bool normed) {
+  const bool refill = !plan.fits_ring();
+  return rows <= 8 ? kernel_of<1>(plan.tiles, normed, refill)
+                   : kernel_of<2>(plan.tiles, normed, refill);
+}
+
+}  // namespace
+
+int32_t most_thin_rows(const ThinDevice& device, int32_t k) {
+  if (k % 8 != 0) return 0;
+  for (const int32_t rows : {16, 8}) {
+    // Pairs of tiles with a norm take the most memory of the kinds that every weight needs.
+    constexpr int32_t kMany = 1 << 20;  // outputs
+    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, true, ThinOutput::kSiluMul);
+    if (plan.tiles > 0) return rows;
+  }
+  return 0;
+}
+
+void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
+  for (int32_t rows = most_thin_rows(device, k); rows > 0; rows -= 8) {
+    for (const bool normed : {false, true}) {
+      for (const ThinOutput output : {ThinOutput::kStore, ThinOutput::kSiluMul}) {
+        if (output == ThinOutput::kSiluMul && n % 2 != 0) continue;
+        const ThinPlan plan = ThinPlan::make(device, rows, n, k, normed, output);
+        allow_shared_bytes(kernel_of(plan, rows, normed), device.shared_bytes);
+      }
+    }
+  }
+}
+
+void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& product) {
+  const auto rows = static_cast<int32_t>(product.x.rows);
+  const auto n = static_cast<int32_t>(product.weight.rows);
+  const auto k = static_cast<int32_t>(product.weight.cols);
+  const bool normed = product.norm_weight != nullptr;
+  require(rows <= most_thin_rows(device, k), "thin_gemm: too many rows");
+  require(product.x.stride % 8 == 0 && product.weight.stride % 8 == 0,
+          "thin_gemm: rows must be multiples of 16 bytes");
+  if (rows == 0) return;
+  const ThinPlan plan = ThinPlan::make(device, bucket_of(rows), n, k, normed, product.output);
+  const ThinArguments arguments = {
+      .x = static_cast<const Bf16*>(product.x.data),
+      .norm_weight = static_cast<const uint4*>(product.norm_weight),
+      .weight = static_cast<const Bf16*>(product.weight.data),
+      .bias = static_cast<const Bf16*>(product.bias),
+      .out = product.out.data,
+      .x_stride = product.x.stride,
+      .weight_stride = product.weight.stride,
+      .out_stride = product.out.stride,
+      .layout = plan.layout(rows, k, normed),
+      .rows = rows,
+      .n = product.output == ThinOutput::kSiluMul ? n / 2 : n,
+      .k = k,
+      .rounds = plan.rounds,
+      .groups = plan.groups,
+      .eps = product.eps,
+      .output = product.output,
+      .out_is_f32 = product.out.dtype == core::DType::kF32,
+  };
+  launch(kernel_of(plan, rows, normed), static_cast<unsigned>(plan.blocks), kThinThreads,
+         arguments.layout.bytes, stream, arguments);
+}
+
+}  // namespace permafrost::cuda
