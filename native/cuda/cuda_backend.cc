@@ -217,7 +217,8 @@ class CudaBackend : public core::Backend {
 
   Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
                           const Matrix& residual, const Matrix& delta) override {
-    if (!is_thin(x, weight)) return Backend::gemm_to_residual(x, weight, bias, residual, delta);
+    if (!is_thin(x, weight, false))
+      return Backend::gemm_to_residual(x, weight, bias, residual, delta);
     require_matrix(residual, DType::kBF16, x.rows, weight.rows,
                    "gemm_to_residual: residual must be [rows, n] bf16");
     multiply({.x = x, .weight = weight, .bias = bias, .output = ThinOutput::kAdd, .out = residual});
@@ -226,7 +227,7 @@ class CudaBackend : public core::Backend {
 
   void norm_gemm(const core::NormedInput& in, const Matrix& weight, const void* bias,
                  const Matrix& out) override {
-    if (in.delta.data != nullptr || !is_thin(in.residual, weight)) {
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
       return Backend::norm_gemm(in, weight, bias, out);
     }
     require_matrix(out, out.dtype, in.residual.rows, weight.rows,
@@ -241,7 +242,7 @@ class CudaBackend : public core::Backend {
 
   void norm_gemm_silu(const core::NormedInput& in, const Matrix& weight, const void* bias,
                       const Matrix& gate_up, const Matrix& out) override {
-    if (in.delta.data != nullptr || !is_thin(in.residual, weight)) {
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
       return Backend::norm_gemm_silu(in, weight, bias, gate_up, out);
     }
     require_matrix(out, DType::kBF16, in.residual.rows, weight.rows / 2,
@@ -306,9 +307,9 @@ class CudaBackend : public core::Backend {
  private:
   static CudaEvent& cast(core::Event& event) { return static_cast<CudaEvent&>(event); }
 
-  bool is_thin(const Matrix& x, const Matrix& weight) const {
+  bool is_thin(const Matrix& x, const Matrix& weight, bool normed) const {
     require(gemm_ != nullptr, "gemm: reserve() comes first");
-    return gemm_->is_thin(x.rows, weight);
+    return gemm_->is_thin(x.rows, weight, normed);
   }
   void multiply(const ThinProduct& product) {
     require_matrix(product.x, DType::kBF16, 0, product.weight.cols,

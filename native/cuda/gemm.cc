@@ -151,7 +151,7 @@ Gemm::~Gemm() = default;
 int32_t Gemm::first_bucket(const Plan& plan) { return gemm_bucket(plan.thin_rows + 1); }
 
 void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
-  Plan plan{shape, most_thin_rows(thin_, shape.k), {}, {}};
+  Plan plan{shape, most_thin_rows(thin_, shape.k, false), {}, {}};
   if (plan.thin_rows > 0) prepare_thin_gemm(thin_, shape.n, shape.k);
   for (int32_t bucket = first_bucket(plan); bucket <= gemm_bucket(max_rows); ++bucket) {
     plan.plain.push_back(choose(descriptors_->plain, shape, bucket, nullptr));
@@ -216,8 +216,9 @@ const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
   return *found;
 }
 
-bool Gemm::is_thin(int64_t rows, const Matrix& weight) const {
-  return rows <= kMaxThinRows && rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols));
+bool Gemm::is_thin(int64_t rows, const Matrix& weight, bool normed) const {
+  return rows <= kMaxThinRows &&
+         rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols), normed);
 }
 
 void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out,

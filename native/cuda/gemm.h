@@ -38,8 +38,8 @@ class Gemm {
            const core::Matrix& out, cudaStream_t stream);
 
   // Whether thin_gemm() does the products of so many rows with this weight, so that it can do what
-  // surrounds them too.
-  bool is_thin(int64_t rows, const core::Matrix& weight) const;
+  // surrounds them too: a norm in front, or only what follows.
+  bool is_thin(int64_t rows, const core::Matrix& weight, bool normed) const;
   const ThinDevice& thin() const { return thin_; }
 
  private:

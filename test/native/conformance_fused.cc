@@ -14,7 +14,7 @@ struct FusedCase {
 constexpr FusedCase kCases[] = {{64, 64, false},    {48, 96, true},    {144, 264, true},
                                 {48, 1024, false},  {16, 3080, true},  {16, 8, true},
                                 {1616, 520, false}, {272, 2056, false}};
-constexpr int kRows[] = {1, 2, 5, 8, 9, 16, 17};
+constexpr int kRows[] = {1, 2, 5, 8, 9, 16, 17, 32, 33};
 
 // The inputs of a case, as every device gets them.
 struct Inputs {
@@ -172,7 +172,7 @@ void test_fused(const std::string& name) {
   uint64_t stream = 700;
   for (const FusedCase& c : kCases) {
     core::StepShapes shapes = small_shapes();
-    shapes.max_rows = 32;
+    shapes.max_rows = 64;
     shapes.gemms = {{c.n, c.k, activation}};
     const std::string context = name + ", fused, n " + std::to_string(c.n) + ", k " +
                                 std::to_string(c.k) + (c.bias ? ", bias" : "");

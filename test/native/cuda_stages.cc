@@ -42,7 +42,7 @@ class Bench {
   void decode(int32_t rows) {
     batch_ = std::to_string(rows);
     const core::Rows step = s_.rows(rows);
-    const bool thin = m_.gemm->is_thin(rows, m_.qkv_weight.at(0));
+    const bool thin = m_.gemm->is_thin(rows, m_.qkv_weight.at(0), true);
     const double kv_bytes =
         2.0 * rows * kContext * kAttention.num_kv_heads * kAttention.head_dim * 2;
     s_.restart();

@@ -1,9 +1,9 @@
 // Products of few rows, which are bound by reading the weight once.
 //
-// A tile is 8 outputs, the right operand of the tensor cores; the rows are the left one, padded to
-// 16. A block computes a group of tiles at once. Its warps share out k: each takes 32 elements of
-// every round of 256, and their sums are added up in shared memory, in the order of the warps. No
-// block needs another.
+// A tile is 8 outputs, the right operand of the tensor cores; 16 rows are the left one, half of
+// them zeros with up to 8 rows. A block computes a group of tiles at once. Its warps share out k:
+// each takes 32 elements of every round of 256, and their sums are added up in shared memory, in
+// the order of the warps. No block needs another.
 //
 // Sums over k don't care for its order, so k is permuted within a step of 32: the lane that holds
 // elements 2q, 2q + 1, 2q + 8 and 2q + 9 of two multiplications, q being its place in a quad, gets
@@ -47,6 +47,7 @@ struct ThinArguments {
   int32_t n;
   int32_t k;
   int32_t rounds;
+  int32_t x_rounds;  // that are in shared memory at once
   int32_t groups;
   float eps;
   ThinOutput output;
@@ -61,6 +62,10 @@ struct Place {
   int first_k = warp_index() * kThinStep + lane_index() % 4 * 8;
 };
 
+__device__ __forceinline__ int groups_of_block(const ThinArguments& a) {
+  return (a.groups - 1 - static_cast<int>(blockIdx.x)) / static_cast<int>(gridDim.x) + 1;
+}
+
 // --- weights -----------------------------------------------------------------------------------
 
 // The thread's pieces of the weight, in the order in which they are used.
@@ -74,7 +79,7 @@ class WeightRing {
         slots_(reinterpret_cast<uint4*>(dynamic_shared() + a.layout.ring) + threadIdx.x),
         group_(static_cast<int>(blockIdx.x)) {}
 
-  // Asks for the next round of the block, if there is one, as one group of copies.
+  // Asks for the next round of the block, if there is one.
   __device__ __forceinline__ void fetch() {
     if (group_ < a_.groups) {
       const int k = round_ * kThinRound + place_.first_k;
@@ -92,7 +97,6 @@ class WeightRing {
         group_ += static_cast<int>(gridDim.x);
       }
     }
-    commit_copies();
   }
 
   __device__ __forceinline__ const uint4* next() {
@@ -126,37 +130,40 @@ class WeightRing {
 
 // --- x -----------------------------------------------------------------------------------------
 
-// The thread's pieces of x: of row `line`, and of row line + 8 with two halves.
+// The thread's pieces of x: of rows line, line + 8 and so on.
 template <int kHalves>
 class Rows {
  public:
-  __device__ __forceinline__ explicit Rows(const ThinArguments& a) : a_(a) {}
+  static constexpr int kDepth = thin_x_depth(8 * kHalves);
 
-  __device__ __forceinline__ bool has(int half) const { return place_.line + 8 * half < a_.rows; }
+  __device__ __forceinline__ explicit Rows(const ThinArguments& a)
+      : a_(a), left_(groups_of_block(a) * a.rounds) {}
 
-  __device__ __forceinline__ uint4* slot(int round, int half) const {
-    const int step = round * kThinWarps + place_.warp;
-    return reinterpret_cast<uint4*>(dynamic_shared()) + step * a_.rows * 4 + place_.lane +
-           32 * half;
+  // Asks for the first rounds: all, if x is there as a whole.
+  __device__ __forceinline__ void fetch() {
+    for (int round = 0; round < a_.x_rounds; ++round) fetch(round, round);
+    fetched_ = a_.x_rounds;
+    left_ -= a_.x_rounds;
   }
 
-  __device__ __forceinline__ uint4 piece(int round, int half) const {
-    return half < kHalves && has(half) ? *slot(round, half) : make_uint4(0, 0, 0, 0);
+  // Asks for the next round, in the place of the one that was used last; after the last round of a
+  // group comes the first again.
+  __device__ __forceinline__ void fetch_next() {
+    if (a_.x_rounds == a_.rounds || left_ == 0) return;
+    --left_;
+    if (fetched_ == a_.rounds) fetched_ = 0;
+    fetch(fetched_++, used_ == 0 ? a_.x_rounds - 1 : used_ - 1);
   }
 
-  // Asks for all pieces, as one group of copies.
-  __device__ __forceinline__ void fetch() const {
-    for (int round = 0; round < a_.rounds; ++round) {
-      const int k = round * kThinRound + place_.first_k;
-#pragma unroll
-      for (int half = 0; half < kHalves; ++half) {
-        if (!has(half)) continue;
-        const bool valid = k < a_.k;
-        const int64_t row = place_.line + 8 * half;
-        copy_async(slot(round, half), valid ? a_.x + row * a_.x_stride + k : a_.x, valid);
-      }
-    }
-    commit_copies();
+  // Where the next round's pieces are.
+  __device__ __forceinline__ int next() {
+    const int slot = used_;
+    used_ = used_ == a_.x_rounds - 1 ? 0 : used_ + 1;
+    return slot;
+  }
+
+  __device__ __forceinline__ uint4 piece(int at, int half) const {
+    return half < kHalves && has(half) ? *slot(at, half) : make_uint4(0, 0, 0, 0);
   }
 
   // Asks for the norm's weight.
@@ -168,7 +175,7 @@ class Rows {
 
   // Turns x into x / rms(x) * weight. All threads, with their pieces there.
   __device__ __forceinline__ void normalise() const {
-    __shared__ float partial[kThinWarps][kMaxThinRows];
+    auto* partial = reinterpret_cast<float*>(dynamic_shared() + a_.layout.squares);
 #pragma unroll
     for (int half = 0; half < kHalves; ++half) {
       float squares = 0;
@@ -179,7 +186,9 @@ class Rows {
         for (int i = 0; i < 8; ++i) squares = fmaf(x[i], x[i], squares);
       }
       squares = warp_reduce(squares, Add(), 4);
-      if (place_.lane % 4 == 0) partial[place_.warp][place_.line + 8 * half] = squares;
+      if (place_.lane % 4 == 0 && has(half)) {
+        partial[place_.warp * a_.rows + place_.line + 8 * half] = squares;
+      }
     }
     __syncthreads();  // also for the norm's weight
 #pragma unroll
@@ -187,7 +196,7 @@ class Rows {
       if (!has(half)) continue;
       float squares = 0;
       for (int warp = 0; warp < kThinWarps; ++warp) {
-        squares += partial[warp][place_.line + 8 * half];
+        squares += partial[warp * a_.rows + place_.line + 8 * half];
       }
       const float scale = rsqrtf(squares / static_cast<float>(a_.k) + a_.eps);
       for (int round = 0; round < a_.rounds; ++round) {
@@ -207,32 +216,77 @@ class Rows {
   }
 
  private:
+  __device__ __forceinline__ bool has(int half) const { return place_.line + 8 * half < a_.rows; }
+
+  __device__ __forceinline__ uint4* slot(int at, int half) const {
+    const int step = at * kThinWarps + place_.warp;
+    return reinterpret_cast<uint4*>(dynamic_shared()) + step * a_.rows * 4 + place_.lane +
+           32 * half;
+  }
+
+  __device__ __forceinline__ void fetch(int round, int at) const {
+    const int k = round * kThinRound + place_.first_k;
+#pragma unroll
+    for (int half = 0; half < kHalves; ++half) {
+      if (!has(half)) continue;
+      const bool valid = k < a_.k;
+      const int64_t row = place_.line + 8 * half;
+      copy_async(slot(at, half), valid ? a_.x + row * a_.x_stride + k : a_.x, valid);
+    }
+  }
+
   __device__ __forceinline__ uint4* norm_weight() const {
     return reinterpret_cast<uint4*>(dynamic_shared() + a_.layout.norm);
   }
 
   const ThinArguments& a_;
   Place place_;
+  int left_;         // rounds to ask for
+  int fetched_ = 0;  // round to ask for next
+  int used_ = 0;     // place of the round that is used next
 };
 
 // --- sums --------------------------------------------------------------------------------------
 
-// Adds a round to the sums of all tiles. Even and odd multiplications add to sums of their own, so
-// that with few tiles they don't wait for each other.
+// A thread's sums: of tiles, of 16 rows, and of even and odd multiplications, so that with few of
+// the others these don't wait for each other.
 template <int kTiles, int kHalves>
-__device__ __forceinline__ void multiply(const Rows<kHalves>& rows, int round, const uint4* weights,
-                                         float (&sums)[kTiles][2][4]) {
-  const uint4 low = rows.piece(round, 0);
-  const uint4 high = rows.piece(round, 1);
-  const uint32_t first[4] = {low.x, high.x, low.y, high.y};
-  const uint32_t second[4] = {low.z, high.z, low.w, high.w};
+struct Sums {
+  static constexpr int kBlocks = (kHalves + 1) / 2;
+  static constexpr int kChains = kTiles * kBlocks < 4 ? 2 : 1;
+  float at[kTiles][kBlocks][kChains][4] = {};
+
+  // Adds a round.
+  __device__ __forceinline__ void add(const Rows<kHalves>& rows, int round, const uint4* weights) {
+    uint4 weight[kTiles];
 #pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile) {
-    const uint4 weight = weights[tile * kThinThreads];
-    multiply_add(sums[tile][0], first, weight.x, weight.y);
-    multiply_add(sums[tile][kTiles < 4], second, weight.z, weight.w);
+    for (int tile = 0; tile < kTiles; ++tile) weight[tile] = weights[tile * kThinThreads];
+#pragma unroll
+    for (int block = 0; block < kBlocks; ++block) {
+      const uint4 low = rows.piece(round, 2 * block);
+      const uint4 high = rows.piece(round, 2 * block + 1);
+      const uint32_t first[4] = {low.x, high.x, low.y, high.y};
+      const uint32_t second[4] = {low.z, high.z, low.w, high.w};
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        float (&sums)[kChains][4] = at[tile][block];
+        multiply_add(sums[0], first, weight[tile].x, weight[tile].y);
+        multiply_add(sums[kChains - 1], second, weight[tile].z, weight[tile].w);
+      }
+    }
   }
-}
+
+  // What the thread has of row line + 8 half, in columns 2 quad and 2 quad + 1.
+  __device__ __forceinline__ float2 pair(int tile, int half) const {
+    float2 sum = make_float2(0, 0);
+#pragma unroll
+    for (int chain = 0; chain < kChains; ++chain) {
+      sum.x += at[tile][half / 2][chain][half % 2 * 2];
+      sum.y += at[tile][half / 2][chain][half % 2 * 2 + 1];
+    }
+    return sum;
+  }
+};
 
 // The sums of the block's warps.
 template <int kTiles, int kHalves>
@@ -255,7 +309,7 @@ class Results {
   }
 
   // Writes the results of a group. All threads.
-  __device__ __forceinline__ void write(int group, const float (&sums)[kTiles][2][4],
+  __device__ __forceinline__ void write(int group, const Sums<kTiles, kHalves>& sums,
                                         float first_addend) const {
     put(sums);
     __syncthreads();
@@ -285,7 +339,7 @@ class Results {
     return __bfloat162float(static_cast<const Bf16*>(a_.out)[row * a_.out_stride + output]);
   }
 
-  __device__ __forceinline__ void put(const float (&sums)[kTiles][2][4]) const {
+  __device__ __forceinline__ void put(const Sums<kTiles, kHalves>& sums) const {
     const Place place;
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
@@ -294,9 +348,7 @@ class Results {
         const int row = place.line + 8 * half;
         if (row >= a_.rows) continue;
         const int at = ((place.warp * kTiles + tile) * a_.rows + row) * kThinTile;
-        *reinterpret_cast<float2*>(sums_ + at + place.lane % 4 * 2) =
-            make_float2(sums[tile][0][2 * half] + sums[tile][1][2 * half],
-                        sums[tile][0][2 * half + 1] + sums[tile][1][2 * half + 1]);
+        *reinterpret_cast<float2*>(sums_ + at + place.lane % 4 * 2) = sums.pair(tile, half);
       }
     }
   }
@@ -317,17 +369,26 @@ class Results {
   float* sums_;
 };
 
-// kRefill: not all weights of the block fit the ring.
+// kRefill: not all that a block needs fits its shared memory.
 template <int kTiles, int kHalves, bool kNormed, bool kRefill>
-__global__ void __launch_bounds__(kThinThreads, kTiles < 6 ? 3 : 2)
+__global__ void __launch_bounds__(kThinThreads, kTiles* kHalves < 6 ? 3
+                                                : kHalves < 4       ? 2
+                                                                    : 1)
     thin_gemm_kernel(const ThinArguments a) {
-  WeightRing<kTiles> weights(a);
-  const Rows<kHalves> rows(a);
+  using Weights = WeightRing<kTiles>;
+  constexpr int kPending =
+      (Weights::kDepth < Rows<kHalves>::kDepth ? Weights::kDepth : Rows<kHalves>::kDepth) - 1;
+  Weights weights(a);
+  Rows<kHalves> rows(a);
   if constexpr (kNormed) rows.fetch_norm();
-  for (int i = 0; i < WeightRing<kTiles>::kDepth; ++i) weights.fetch();
+  for (int i = 0; i < Weights::kDepth; ++i) {
+    weights.fetch();
+    commit_copies();
+  }
   let_next_launch_begin();
   wait_for_launches_before();
   rows.fetch();
+  commit_copies();
   const Results<kTiles, kHalves> results(a);
   for (int group = static_cast<int>(blockIdx.x); group < a.groups;
        group += static_cast<int>(gridDim.x)) {
@@ -336,12 +397,16 @@ __global__ void __launch_bounds__(kThinThreads, kTiles < 6 ? 3 : 2)
       wait_for_copies<0>();
       if constexpr (kNormed) rows.normalise();
     }
-    float sums[kTiles][2][4] = {};
+    Sums<kTiles, kHalves> sums;
 #pragma unroll 4
     for (int round = 0; round < a.rounds; ++round) {
-      if constexpr (kRefill) wait_for_copies<WeightRing<kTiles>::kDepth - 1>();
-      multiply<kTiles, kHalves>(rows, round, weights.next(), sums);
-      if constexpr (kRefill) weights.fetch();
+      if constexpr (kRefill) wait_for_copies<kPending>();
+      sums.add(rows, rows.next(), weights.next());
+      if constexpr (kRefill) {
+        weights.fetch();
+        rows.fetch_next();
+        commit_copies();
+      }
     }
     results.write(group, sums, first_addend);
   }
@@ -375,33 +440,35 @@ ThinKernel kernel_of(int tiles, bool normed, bool refill) {
   }
 }
 
-// The most rows of the kernel that takes so many: what it is planned for.
-int32_t bucket_of(int32_t rows) { return rows <= 8 ? 8 : 16; }
-
 ThinKernel kernel_of(const ThinPlan& plan, int rows, bool normed) {
-  const bool refill = !plan.fits_ring();
-  return rows <= 8 ? kernel_of<1>(plan.tiles, normed, refill)
-                   : kernel_of<2>(plan.tiles, normed, refill);
+  switch (thin_bucket(rows)) {
+    case 8:
+      return kernel_of<1>(plan.tiles, normed, plan.refills());
+    case 16:
+      return kernel_of<2>(plan.tiles, normed, plan.refills());
+    default:
+      return kernel_of<4>(plan.tiles, normed, plan.refills());
+  }
 }
 
 }  // namespace
 
-int32_t most_thin_rows(const ThinDevice& device, int32_t k) {
+int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
   if (k % 8 != 0) return 0;
-  for (const int32_t rows : {16, 8}) {
-    // Pairs of tiles with a norm take the most memory of the kinds that every weight needs.
+  for (const int32_t rows : {32, 16, 8}) {
+    // Pairs of tiles take the most memory of what every weight needs.
     constexpr int32_t kMany = 1 << 20;  // outputs
-    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, true, ThinOutput::kSiluMul);
+    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, ThinOutput::kSiluMul);
     if (plan.tiles > 0) return rows;
   }
   return 0;
 }
 
 void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
-  for (int32_t rows = most_thin_rows(device, k); rows > 0; rows -= 8) {
-    for (const bool normed : {false, true}) {
+  for (const bool normed : {false, true}) {
+    for (int32_t rows = most_thin_rows(device, k, normed); rows >= 8; rows /= 2) {
       for (const ThinOutput output : {ThinOutput::kStore, ThinOutput::kSiluMul}) {
-        if (output == ThinOutput::kSiluMul && n % 2 != 0) continue;
+        if (output == ThinOutput::kSiluMul && (!normed || n % 2 != 0)) continue;
         const ThinPlan plan = ThinPlan::make(device, rows, n, k, normed, output);
         allow_shared_bytes(kernel_of(plan, rows, normed), device.shared_bytes);
       }
@@ -414,11 +481,11 @@ void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& produ
   const auto n = static_cast<int32_t>(product.weight.rows);
   const auto k = static_cast<int32_t>(product.weight.cols);
   const bool normed = product.norm_weight != nullptr;
-  require(rows <= most_thin_rows(device, k), "thin_gemm: too many rows");
+  require(rows <= most_thin_rows(device, k, normed), "thin_gemm: too many rows");
   require(product.x.stride % 8 == 0 && product.weight.stride % 8 == 0,
           "thin_gemm: rows must be multiples of 16 bytes");
   if (rows == 0) return;
-  const ThinPlan plan = ThinPlan::make(device, bucket_of(rows), n, k, normed, product.output);
+  const ThinPlan plan = ThinPlan::make(device, thin_bucket(rows), n, k, normed, product.output);
   const ThinArguments arguments = {
       .x = static_cast<const Bf16*>(product.x.data),
       .norm_weight = static_cast<const uint4*>(product.norm_weight),
@@ -433,6 +500,7 @@ void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& produ
       .n = product.output == ThinOutput::kSiluMul ? n / 2 : n,
       .k = k,
       .rounds = plan.rounds,
+      .x_rounds = plan.x_rounds,
       .groups = plan.groups,
       .eps = product.eps,
       .output = product.output,

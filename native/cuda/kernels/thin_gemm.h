@@ -1,5 +1,5 @@
 #pragma once
-// Products of at most 16 rows, with the norm before them and the addition or activation behind
+// Products of at most 32 rows, with the norm before them and the addition or activation behind
 // them.
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace permafrost::cuda {
 
-constexpr int32_t kMaxThinRows = 16;
+constexpr int32_t kMaxThinRows = 32;
 
 // What thin_gemm() has to know of the device.
 struct ThinDevice {
@@ -34,8 +34,9 @@ struct ThinProduct {
   core::Matrix out;  // [rows, n] bf16, or f32 with kStore; [rows, n / 2] with kSiluMul
 };
 
-// The most rows that thin_gemm() multiplies with a weight of these columns: 0, 8 or 16.
-int32_t most_thin_rows(const ThinDevice& device, int32_t k);
+// The most rows that thin_gemm() multiplies with a weight of these columns, with a norm or without:
+// 0, 8, 16 or 32.
+int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed);
 
 // Once per device and weight [n, k], before the first call: lets its kernels use their memory.
 void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k);

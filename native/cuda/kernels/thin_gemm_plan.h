@@ -19,12 +19,21 @@ constexpr int kPieceBytes = 16;
 // Rounds of weights on their way to a block: what is in flight is 48 to 96 kB.
 constexpr int thin_depth(int tiles) { return tiles == 1 ? 12 : tiles == 2 ? 8 : 4; }
 
-// The parts of a block's shared memory, in bytes from its start.
+// The most rows of the kernel that takes so many: what it is planned for.
+constexpr int thin_bucket(int rows) { return rows <= 8 ? 8 : rows <= 16 ? 16 : 32; }
+
+// Rounds of x in a block's shared memory; where a norm needs it as a whole, it is all of them.
+// 48 to 96 kB.
+constexpr int thin_x_depth(int rows) { return rows <= 16 ? 12 : 6; }
+
+// The parts of a block's shared memory, in bytes from its start. The kernels have no other: what
+// the device allows is for the static and the dynamic part together.
 struct ThinLayout {
-  uint32_t norm;   // [k / 8] pieces, after [rounds, warps, rows, 4] pieces of x
-  uint32_t sums;   // [warps, tiles, rows, 8] f32
-  uint32_t ring;   // [depth, tiles, threads] pieces
-  uint32_t bytes;  // of all
+  uint32_t norm;     // [k / 8] pieces, after [x_rounds, warps, rows, 4] pieces of x
+  uint32_t squares;  // [warps, rows] f32, with a norm
+  uint32_t sums;     // [warps, tiles, rows, 8] f32
+  uint32_t ring;     // [depth, tiles, threads] pieces
+  uint32_t bytes;    // of all
 };
 
 struct ThinPlan {
@@ -32,6 +41,7 @@ struct ThinPlan {
   int groups;  // of all outputs
   int blocks;
   int rounds;
+  int x_rounds;  // in shared memory at once
 
   static constexpr int kSizes[] = {6, 4, 2, 1};  // of a group
 
@@ -52,6 +62,7 @@ struct ThinPlan {
       if (tiles == 6 && plan.groups > device.num_multiprocessors) continue;
       plan.rounds = ceil_div(k, kThinRound);
       plan.blocks = std::min(plan.groups, 2 * device.num_multiprocessors);
+      plan.x_rounds = normed ? plan.rounds : std::min(plan.rounds, thin_x_depth(rows));
       const int64_t time = int64_t{ceil_div(plan.groups, device.num_multiprocessors)} * tiles;
       if (plan.layout(rows, k, normed).bytes > device.shared_bytes || time >= best_time) continue;
       best = plan;
@@ -60,14 +71,15 @@ struct ThinPlan {
     return best;
   }
 
-  // Whether all weights of a block are on their way before it begins.
-  bool fits_ring() const { return block_rounds() <= thin_depth(tiles); }
+  // Whether more than what a block asks for at its beginning has to be fetched.
+  bool refills() const { return x_rounds < rounds || block_rounds() > thin_depth(tiles); }
 
   ThinLayout layout(int rows, int k, bool normed) const {
     const int stages = std::min(thin_depth(tiles), block_rounds());
     ThinLayout layout = {};
-    layout.norm = bytes_of(rounds * kThinWarps * rows * 4, kPieceBytes);
-    layout.sums = layout.norm + (normed ? bytes_of(k / 8, kPieceBytes) : 0);
+    layout.norm = bytes_of(x_rounds * kThinWarps * rows * 4, kPieceBytes);
+    layout.squares = layout.norm + (normed ? bytes_of(k / 8, kPieceBytes) : 0);
+    layout.sums = layout.squares + (normed ? bytes_of(kThinWarps * rows, sizeof(float)) : 0);
     layout.ring = layout.sums + bytes_of(kThinWarps * tiles * rows * kThinTile, sizeof(float));
     layout.bytes = layout.ring + bytes_of(stages * tiles * kThinThreads, kPieceBytes);
     return layout;

@@ -301,6 +301,13 @@ __global__ void add(int* value, int amount) {
   *value += amount;
 }
 
+__global__ void use_static_shared(int* value) {
+  __shared__ int shared[256];
+  take_turn();
+  for (int i = 0; i < 256; ++i) shared[i] = i;
+  *value = shared[255];
+}
+
 __global__ void add_out_of_turn(int* value) { *value += 1; }
 
 void streams() {
@@ -340,6 +347,13 @@ void streams() {
   EXPECT(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);
 
   launch(add_out_of_turn, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
+
+  allow_shared_bytes(use_static_shared, 226 << 10);
+  launch(use_static_shared, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaSuccess);
+  allow_shared_bytes(use_static_shared, 227 << 10);
+  launch(use_static_shared, 1, 1, 0, stream, value.data());
   EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
 
   check(cudaSetDevice(1), "choosing a device");

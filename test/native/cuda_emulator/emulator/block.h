@@ -18,8 +18,9 @@ struct Grid {
   dim3 blocks;
   dim3 threads;
   size_t shared_bytes = 0;
-  Site site;  // of the launch
+  Site site;                 // of the launch
   bool takes_turns = false;  // the kernel must call note_turn()
+  size_t allowed_bytes = 0;  // of dynamic shared memory
 };
 
 // Runs `body` once for every thread of every block. Throws std::runtime_error, with the launch's
