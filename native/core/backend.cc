@@ -20,4 +20,13 @@ void Backend::norm_gemm_silu(const NormedInput& in, const Matrix& weight, const 
   silu_mul(gate_up, out);
 }
 
+void Backend::rope_attention_decode(const Rows& rows, const Matrix& qkv,
+                                    const AttentionShape& shape, const Rope& rope,
+                                    const SlotState& state, const KvCache& kv, int32_t layer,
+                                    const Matrix& out) {
+  rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin, state, kv,
+                layer);
+  attention_decode(rows, qkv, shape, state, kv, layer, out);
+}
+
 }  // namespace permafrost::core

@@ -118,6 +118,14 @@ struct AttentionShape {
   int32_t window = 0;  // a row sees positions > own - window; 0 = all
 };
 
+// What turns projections into queries and keys: see Backend::rope_write_kv().
+struct Rope {
+  const void* q_norm = nullptr;  // [head_dim] bf16 or null
+  const void* k_norm = nullptr;  // [head_dim] bf16 or null
+  float eps = 0;
+  const float* cos_sin = nullptr;  // [max_positions, head_dim]
+};
+
 // The residual stream on its way to a projection: see Backend::rms_norm().
 struct NormedInput {
   Matrix residual;               // [rows, hidden]
@@ -282,6 +290,11 @@ class Backend {
   // inner]. Default: rms_norm, gemm, silu_mul.
   virtual void norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
                               const Matrix& gate_up, const Matrix& out);
+  // Default: rope_write_kv, attention_decode.
+  virtual void rope_attention_decode(const Rows& rows, const Matrix& qkv,
+                                     const AttentionShape& shape, const Rope& rope,
+                                     const SlotState& state, const KvCache& kv, int32_t layer,
+                                     const Matrix& out);
 };
 
 }  // namespace permafrost::core

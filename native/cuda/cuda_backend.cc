@@ -271,7 +271,17 @@ class CudaBackend : public core::Backend {
                         const core::AttentionShape& shape, const core::SlotState& state,
                         const core::KvCache& kv, int32_t layer, const Matrix& out) override {
     require_attention(rows, qkv, shape, kv, layer, out);
-    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_);
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, false);
+  }
+
+  void rope_attention_decode(const core::Rows& rows, const Matrix& qkv,
+                             const core::AttentionShape& shape, const core::Rope& rope,
+                             const core::SlotState& state, const core::KvCache& kv, int32_t layer,
+                             const Matrix& out) override {
+    require_attention(rows, qkv, shape, kv, layer, out);
+    rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin, state, kv,
+                  layer);
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, true);
   }
 
   void attention_prefill(const core::Rows& rows, const core::Segment* host_segments,

@@ -21,6 +21,7 @@ constexpr int64_t kFirstBucketRows = 8;
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
 constexpr uint32_t kAlignment = 16;                   // bytes
 constexpr int kMaxCandidates = 8;
+constexpr int32_t kThinRows = 16;  // up to which thin_gemm() is faster: docs/performance.md
 
 int64_t most_rows(int32_t bucket) { return kFirstBucketRows << bucket; }
 int64_t fewest_rows(int32_t bucket) { return bucket == 0 ? 1 : most_rows(bucket - 1) + 1; }
@@ -151,7 +152,7 @@ Gemm::~Gemm() = default;
 int32_t Gemm::first_bucket(const Plan& plan) { return gemm_bucket(plan.thin_rows + 1); }
 
 void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
-  Plan plan{shape, most_thin_rows(thin_, shape.k, false), {}, {}};
+  Plan plan{shape, std::min(kThinRows, most_thin_rows(thin_, shape.k, false)), {}, {}};
   if (plan.thin_rows > 0) prepare_thin_gemm(thin_, shape.n, shape.k);
   for (int32_t bucket = first_bucket(plan); bucket <= gemm_bucket(max_rows); ++bucket) {
     plan.plain.push_back(choose(descriptors_->plain, shape, bucket, nullptr));
@@ -217,7 +218,7 @@ const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
 }
 
 bool Gemm::is_thin(int64_t rows, const Matrix& weight, bool normed) const {
-  return rows <= kMaxThinRows &&
+  return rows <= kThinRows &&
          rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols), normed);
 }
 

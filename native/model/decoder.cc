@@ -64,8 +64,7 @@ Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weight
 // The transformer, up to the last norm: what that has to be done with. Each block adds its output
 // to the residual stream, or leaves the adding to the next norm.
 template <typename Attention>
-core::NormedInput Decoder::run_layers(const Rows& rows, const core::SlotState& state,
-                                      const core::KvCache& kv, const Attention& attention) {
+core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attention) {
   const Matrix residual = first_rows(activations_.residual, rows.count);
   const Matrix qkv = first_rows(activations_.qkv, rows.count);
   const Matrix attended = first_rows(activations_.attention, rows.count);
@@ -84,9 +83,8 @@ core::NormedInput Decoder::run_layers(const Rows& rows, const core::SlotState& s
 
     in.weight = layer.attention_norm;
     backend_.norm_gemm(in, layer.qkv, layer.qkv_bias, qkv);
-    backend_.rope_write_kv(rows, qkv, shape, layer.q_norm, layer.k_norm, in.eps, rope_.cos_sin(),
-                           state, kv, i);
-    attention(qkv, shape, i, attended);
+    attention(qkv, shape, core::Rope{layer.q_norm, layer.k_norm, in.eps, rope_.cos_sin()}, i,
+              attended);
     in.delta =
         backend_.gemm_to_residual(attended, layer.output, layer.output_bias, residual, delta);
 
@@ -100,10 +98,10 @@ core::NormedInput Decoder::run_layers(const Rows& rows, const core::SlotState& s
 
 Matrix Decoder::decode(const Rows& rows, const core::SlotState& state, const core::KvCache& kv) {
   const Matrix logits = first_rows(activations_.logits, rows.count);
-  const core::NormedInput last = run_layers(
-      rows, state, kv,
-      [&](const Matrix& qkv, const core::AttentionShape& shape, int32_t layer, const Matrix& out) {
-        backend_.attention_decode(rows, qkv, shape, state, kv, layer, out);
+  const core::NormedInput last =
+      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
+                           const core::Rope& rope, int32_t layer, const Matrix& out) {
+        backend_.rope_attention_decode(rows, qkv, shape, rope, state, kv, layer, out);
       });
   backend_.norm_gemm(last, weights_.lm_head, nullptr, logits);
   return logits;
@@ -112,9 +110,11 @@ Matrix Decoder::decode(const Rows& rows, const core::SlotState& state, const cor
 void Decoder::prefill(const Rows& rows, const core::Segment* host_segments,
                       const core::Segment* segments, int32_t num_segments,
                       const core::SlotState& state, const core::KvCache& kv) {
-  const core::NormedInput last = run_layers(
-      rows, state, kv,
-      [&](const Matrix& qkv, const core::AttentionShape& shape, int32_t layer, const Matrix& out) {
+  const core::NormedInput last =
+      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
+                           const core::Rope& rope, int32_t layer, const Matrix& out) {
+        backend_.rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin,
+                               state, kv, layer);
         backend_.attention_prefill(rows, host_segments, segments, num_segments, qkv, shape, state,
                                    kv, layer, out);
       });

@@ -133,9 +133,8 @@ class Model {
     b.embed(rows, embedding_.matrix, first(residual_));
     core::NormedInput in = {first(residual_), {}, norm_.data(), kEps, first(normed_)};
     b.norm_gemm(in, qkv_weight_.matrix, nullptr, first(qkv_));
-    b.rope_write_kv(rows, first(qkv_), shape, nullptr, nullptr, kEps, cos_sin_.data(), state, kv,
-                    0);
-    b.attention_decode(rows, first(qkv_), shape, state, kv, 0, first(attended_));
+    const core::Rope rope = {nullptr, nullptr, kEps, cos_sin_.data()};
+    b.rope_attention_decode(rows, first(qkv_), shape, rope, state, kv, 0, first(attended_));
     in.delta = b.gemm_to_residual(first(attended_), out_weight_.matrix, nullptr, first(residual_),
                                   first(delta_));
     b.norm_gemm_silu(in, gate_up_weight_.matrix, nullptr, first(gate_up_), first(inner_));

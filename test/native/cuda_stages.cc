@@ -42,7 +42,7 @@ class Bench {
   void decode(int32_t rows) {
     batch_ = std::to_string(rows);
     const core::Rows step = s_.rows(rows);
-    const bool thin = m_.gemm->is_thin(rows, m_.qkv_weight.at(0), true);
+    const bool thin = rows <= cuda::kMaxThinRows;
     const double kv_bytes =
         2.0 * rows * kContext * kAttention.num_kv_heads * kAttention.head_dim * 2;
     s_.restart();
@@ -52,7 +52,7 @@ class Bench {
     stage("rope and KV write", "own", rows * kQkv * 4.0, 0, [&](int l) { rope(step, l); });
     stage("attention", "own", kv_bytes + rows * kQuery * 4.0, 0, [&](int l) {
       cuda::attention_decode(stream_, step, m_.qkv.first(rows), kAttention, s_.state(), s_.kv(), l,
-                             m_.attended.first(rows), m_.attention);
+                             m_.attended.first(rows), m_.attention, false);
     });
     const double logit_bytes = 4.0 * rows * kVocab;
     stage("sampling", "own", logit_bytes, 0, [&](int) {
@@ -182,7 +182,7 @@ class Bench {
   void attend(const core::Rows& step, int layer) {
     rope(step, layer);
     cuda::attention_decode(stream_, step, m_.qkv.first(step.count), kAttention, s_.state(), s_.kv(),
-                           layer, m_.attended.first(step.count), m_.attention);
+                           layer, m_.attended.first(step.count), m_.attention, true);
   }
   void end_step(const core::Rows& step) {
     cuda::sample(stream_, step, m_.logits.first(step.count), s_.state(), m_.outputs(), m_.sample);

@@ -66,7 +66,8 @@ __device__ __forceinline__ void normalise(const RopeArguments& a, const Bf16* we
 // one lane and nothing is exchanged but the sum of squares. Blocks of one row share its heads.
 // Everything is f32 between the one rounding of the projection and the one of the result.
 __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArguments a) {
-  take_turn();
+  wait_for_launches_before();
+  let_next_launch_begin();  // only now: attention_decode() counts on what came before this launch
   const int64_t row = blockIdx.x;
   const int32_t slot = a.rows.slots[row];
   if (slot < 0) return;
