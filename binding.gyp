@@ -90,6 +90,13 @@
             "<!@(<(sources_of) native/core native/model native/runtime native/cpu)",
             "<!@(ls test/native/conformance*.cc)"
           ]
+        },
+        {
+          "target_name": "cuda_stages",
+          "type": "executable",
+          "dependencies": ["cuda"],
+          "include_dirs": ["<!(<(cuda) include)"],
+          "sources": ["<!@(<(sources_of) native/core)", "<!@(ls test/native/cuda_stages*.cc)"]
         }
       ]
     }]

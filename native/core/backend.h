@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -116,6 +117,23 @@ struct AttentionShape {
   int32_t head_dim = 0;
   float scale = 0;     // multiplies q·k
   int32_t window = 0;  // a row sees positions > own - window; 0 = all
+};
+
+// What turns projections into queries and keys: see Backend::rope_write_kv().
+struct Rope {
+  const void* q_norm = nullptr;  // [head_dim] bf16 or null
+  const void* k_norm = nullptr;  // [head_dim] bf16 or null
+  float eps = 0;
+  const float* cos_sin = nullptr;  // [max_positions, head_dim]
+};
+
+// The residual stream on its way to a projection: see Backend::rms_norm().
+struct NormedInput {
+  Matrix residual;               // [rows, hidden]
+  Matrix delta;                  // [rows, hidden] what is still to be added to it, or nothing
+  const void* weight = nullptr;  // [hidden] bf16
+  float eps = 0;
+  Matrix normed;  // [rows, hidden] for the norm's result; undefined afterwards
 };
 
 // Outputs of sampling, device memory.
@@ -256,6 +274,31 @@ class Backend {
   // A row without a finite logit left yields token -1 and feeds token 0 next.
   virtual void sample(const Rows& rows, const Matrix& logits, const SlotState& state,
                       const SampleOutputs& outputs) = 0;
+
+  // --- fused operations -----------------------------------------------------------------------
+  // Optional: several of the operations above as one, which may round intermediate results less
+  // often. Default: those operations, one after the other. A backend chooses by the shapes and the
+  // number of rows, so that equal steps give equal results.
+
+  // A hint: after the next norm_gemm or norm_gemm_silu these weights are read, in this order.
+  // Default: nothing.
+  virtual void expect(std::span<const Matrix> /*weights*/) {}
+  // residual += x · weightᵀ + bias, or delta = x · weightᵀ + bias. Returns what the next norm has
+  // to add to residual: nothing, or delta. residual, delta: [rows, n]. Default: gemm to delta.
+  virtual Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
+                                  const Matrix& residual, const Matrix& delta);
+  // out = norm · weightᵀ + bias. Default: rms_norm, gemm.
+  virtual void norm_gemm(const NormedInput& in, const Matrix& weight, const void* bias,
+                         const Matrix& out);
+  // The same with silu_mul behind it. gate_up: [rows, 2 inner], undefined afterwards; out: [rows,
+  // inner]. Default: rms_norm, gemm, silu_mul.
+  virtual void norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
+                              const Matrix& gate_up, const Matrix& out);
+  // Default: rope_write_kv, attention_decode.
+  virtual void rope_attention_decode(const Rows& rows, const Matrix& qkv,
+                                     const AttentionShape& shape, const Rope& rope,
+                                     const SlotState& state, const KvCache& kv, int32_t layer,
+                                     const Matrix& out);
 };
 
 }  // namespace permafrost::core

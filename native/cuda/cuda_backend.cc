@@ -3,7 +3,9 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "core/error.h"
@@ -131,7 +133,8 @@ class CudaBackend : public core::Backend {
     attention_ = {attention_memory_.data(), attention_memory_.bytes(), num_multiprocessors};
     sample_memory_ = allocate_zeroed(sample_scratch_bytes(shapes));
     sample_ = {sample_memory_.data(), sample_memory_.bytes()};
-    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows);
+    const ThinDevice thin = {num_multiprocessors, properties_.sharedMemPerBlockOptin};
+    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows, thin);
   }
   int32_t kernel_bucket(int32_t rows) const override { return gemm_bucket(rows); }
 
@@ -214,6 +217,62 @@ class CudaBackend : public core::Backend {
     gemm_->run(x, weight, bias, out, stream());
   }
 
+  void expect(std::span<const Matrix> weights) override {
+    expected_ = {};
+    const size_t count = std::min(weights.size(), expected_.size());
+    for (size_t i = 0; i < count; ++i) {
+      const Matrix& weight = weights[i];
+      const int64_t elements = weight.rows * weight.cols / 8 * 8;
+      if (weight.stride != weight.cols) continue;
+      expected_[i] = {weight.data, elements * static_cast<int64_t>(core::size_of(weight.dtype))};
+    }
+  }
+
+  Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
+                          const Matrix& residual, const Matrix& delta) override {
+    if (!is_thin(x, weight, false))
+      return Backend::gemm_to_residual(x, weight, bias, residual, delta);
+    require_matrix(residual, DType::kBF16, x.rows, weight.rows,
+                   "gemm_to_residual: residual must be [rows, n] bf16");
+    multiply({.x = x, .weight = weight, .bias = bias, .output = ThinOutput::kAdd, .out = residual});
+    return {};
+  }
+
+  void norm_gemm(const core::NormedInput& in, const Matrix& weight, const void* bias,
+                 const Matrix& out) override {
+    const std::array<Expected, kMaxExpected> expected = take_expected();
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
+      return Backend::norm_gemm(in, weight, bias, out);
+    }
+    require_matrix(out, out.dtype, in.residual.rows, weight.rows,
+                   "norm_gemm: out must be [rows, n]");
+    multiply({.x = in.residual,
+              .norm_weight = in.weight,
+              .eps = in.eps,
+              .weight = weight,
+              .bias = bias,
+              .expected = {expected[0], expected[1], expected[2]},
+              .out = out});
+  }
+
+  void norm_gemm_silu(const core::NormedInput& in, const Matrix& weight, const void* bias,
+                      const Matrix& gate_up, const Matrix& out) override {
+    const std::array<Expected, kMaxExpected> expected = take_expected();
+    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
+      return Backend::norm_gemm_silu(in, weight, bias, gate_up, out);
+    }
+    require_matrix(out, DType::kBF16, in.residual.rows, weight.rows / 2,
+                   "norm_gemm_silu: out must be [rows, n / 2] bf16");
+    multiply({.x = in.residual,
+              .norm_weight = in.weight,
+              .eps = in.eps,
+              .weight = weight,
+              .bias = bias,
+              .output = ThinOutput::kSiluMul,
+              .expected = {expected[0], expected[1], expected[2]},
+              .out = out});
+  }
+
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,
                      const void* q_norm, const void* k_norm, float eps, const float* cos_sin,
                      const core::SlotState& state, const core::KvCache& kv,
@@ -229,7 +288,17 @@ class CudaBackend : public core::Backend {
                         const core::AttentionShape& shape, const core::SlotState& state,
                         const core::KvCache& kv, int32_t layer, const Matrix& out) override {
     require_attention(rows, qkv, shape, kv, layer, out);
-    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_);
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, false);
+  }
+
+  void rope_attention_decode(const core::Rows& rows, const Matrix& qkv,
+                             const core::AttentionShape& shape, const core::Rope& rope,
+                             const core::SlotState& state, const core::KvCache& kv, int32_t layer,
+                             const Matrix& out) override {
+    require_attention(rows, qkv, shape, kv, layer, out);
+    rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin, state, kv,
+                  layer);
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, true);
   }
 
   void attention_prefill(const core::Rows& rows, const core::Segment* host_segments,
@@ -265,6 +334,20 @@ class CudaBackend : public core::Backend {
  private:
   static CudaEvent& cast(core::Event& event) { return static_cast<CudaEvent&>(event); }
 
+  bool is_thin(const Matrix& x, const Matrix& weight, bool normed) const {
+    require(gemm_ != nullptr, "gemm: reserve() comes first");
+    return gemm_->is_thin(x.rows, weight, normed);
+  }
+  void multiply(const ThinProduct& product) {
+    require_matrix(product.x, DType::kBF16, 0, product.weight.cols,
+                   "gemm: x must be [rows, k] bf16");
+    require_matrix(product.weight, DType::kBF16, 1, product.x.cols,
+                   "gemm: weight must be [n, k] bf16");
+    thin_gemm(stream(), gemm_->thin(), product);
+  }
+  // What expect() was told for this operation.
+  std::array<Expected, kMaxExpected> take_expected() { return std::exchange(expected_, {}); }
+
   // Every thread that calls has a current device of its own.
   void enter() const { check(cudaSetDevice(index_), "opening a device"); }
   cudaStream_t handle() const { return static_cast<cudaStream_t>(stream_.data()); }
@@ -287,7 +370,8 @@ class CudaBackend : public core::Backend {
   Buffer sample_memory_;
   AttentionScratch attention_;
   SampleScratch sample_;
-  std::unique_ptr<Gemm> gemm_;        // since reserve()
+  std::unique_ptr<Gemm> gemm_;  // since reserve()
+  std::array<Expected, kMaxExpected> expected_;
   std::unique_ptr<Staging> staging_;  // from the first upload to reserve()
 };
 

@@ -17,10 +17,11 @@ using core::DType;
 using core::GemmShape;
 using core::Matrix;
 
-constexpr int64_t kFirstBucketRows = 16;
+constexpr int64_t kFirstBucketRows = 8;
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
 constexpr uint32_t kAlignment = 16;                   // bytes
 constexpr int kMaxCandidates = 8;
+constexpr int32_t kThinRows = 16;  // up to which thin_gemm() is faster: docs/performance.md
 
 int64_t most_rows(int32_t bucket) { return kFirstBucketRows << bucket; }
 int64_t fewest_rows(int32_t bucket) { return bucket == 0 ? 1 : most_rows(bucket - 1) + 1; }
@@ -133,8 +134,9 @@ Gemm::Descriptors::~Descriptors() {
 }
 
 Gemm::Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
-           const std::vector<GemmShape>& shapes, int32_t max_rows)
-    : handle_(make_handle(context, device)),
+           const std::vector<GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin)
+    : thin_(thin),
+      handle_(make_handle(context, device)),
       workspace_(allocate_device(context, device, kWorkspaceBytes)),
       descriptors_(std::make_unique<Descriptors>()) {
   descriptors_->make();
@@ -146,9 +148,13 @@ Gemm::Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
 
 Gemm::~Gemm() = default;
 
+// The first bucket that is cublasLt's.
+int32_t Gemm::first_bucket(const Plan& plan) { return gemm_bucket(plan.thin_rows + 1); }
+
 void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
-  Plan plan{shape, {}, {}};
-  for (int32_t bucket = 0; bucket <= gemm_bucket(max_rows); ++bucket) {
+  Plan plan{shape, std::min(kThinRows, most_thin_rows(thin_, shape.k, false)), {}, {}};
+  if (plan.thin_rows > 0) prepare_thin_gemm(thin_, shape.n, shape.k);
+  for (int32_t bucket = first_bucket(plan); bucket <= gemm_bucket(max_rows); ++bucket) {
     plan.plain.push_back(choose(descriptors_->plain, shape, bucket, nullptr));
     if (shape.out != DType::kBF16) continue;
     plan.biased.push_back(choose(descriptors_->biased, shape, bucket, &plan.plain.back()));
@@ -211,6 +217,11 @@ const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
   return *found;
 }
 
+bool Gemm::is_thin(int64_t rows, const Matrix& weight, bool normed) const {
+  return rows <= kThinRows &&
+         rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols), normed);
+}
+
 void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out,
                cudaStream_t stream) {
   require_matrix(x, DType::kBF16, 0, weight.cols, "gemm: x must be [rows, k] bf16");
@@ -221,8 +232,12 @@ void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Ma
   if (x.rows == 0) return;
 
   const Plan& plan = plan_of(weight, out.dtype);
+  if (x.rows <= plan.thin_rows) {
+    thin_gemm(stream, thin_, {.x = x, .weight = weight, .bias = bias, .out = out});
+    return;
+  }
   const std::vector<cublasLtMatmulAlgo_t>& algos = bias == nullptr ? plan.plain : plan.biased;
-  const auto bucket = static_cast<size_t>(gemm_bucket(x.rows));
+  const auto bucket = static_cast<size_t>(gemm_bucket(x.rows) - first_bucket(plan));
   require(bucket < algos.size(), "gemm: more rows than were reserved, or a bias for an f32 out");
   const cublasLtMatmulDesc_t desc = bias == nullptr ? descriptors_->plain : descriptors_->biased;
   if (bias != nullptr) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);

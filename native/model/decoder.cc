@@ -1,5 +1,6 @@
 #include "model/decoder.h"
 
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -61,19 +62,19 @@ Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weight
       rope_(std::move(rope)),
       activations_(backend, config, limits.max_rows, limits.max_logit_rows) {}
 
-// The transformer. Leaves the rows' last hidden states, normed, in activations_.normed.
-// Each block adds its output to the residual stream; the next norm does the adding.
+// The transformer, up to the last norm: what that has to be done with. Each block adds its output
+// to the residual stream, or leaves the adding to the next norm.
 template <typename Attention>
-void Decoder::run_layers(const Rows& rows, const core::SlotState& state, const core::KvCache& kv,
-                         const Attention& attention) {
-  const float eps = config_.rms_norm_eps;
+core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attention) {
   const Matrix residual = first_rows(activations_.residual, rows.count);
-  const Matrix normed = first_rows(activations_.normed, rows.count);
   const Matrix qkv = first_rows(activations_.qkv, rows.count);
   const Matrix attended = first_rows(activations_.attention, rows.count);
   const Matrix delta = first_rows(activations_.delta, rows.count);
   const Matrix gate_up = first_rows(activations_.gate_up, rows.count);
   const Matrix inner = first_rows(activations_.inner, rows.count);
+
+  core::NormedInput in{
+      residual, {}, nullptr, config_.rms_norm_eps, first_rows(activations_.normed, rows.count)};
 
   backend_.embed(rows, weights_.embedding, residual);
   for (int32_t i = 0; i < config_.num_layers; ++i) {
@@ -81,41 +82,48 @@ void Decoder::run_layers(const Rows& rows, const core::SlotState& state, const c
     const core::AttentionShape shape =
         attention_shape(config_, config_.windows[static_cast<size_t>(i)]);
 
-    backend_.rms_norm(residual, i == 0 ? Matrix{} : delta, layer.attention_norm, eps, normed);
-    backend_.gemm(normed, layer.qkv, layer.qkv_bias, qkv);
-    backend_.rope_write_kv(rows, qkv, shape, layer.q_norm, layer.k_norm, eps, rope_.cos_sin(),
-                           state, kv, i);
-    attention(qkv, shape, i, attended);
-    backend_.gemm(attended, layer.output, layer.output_bias, delta);
+    backend_.expect(std::array{layer.output, layer.gate_up, layer.down});
+    in.weight = layer.attention_norm;
+    backend_.norm_gemm(in, layer.qkv, layer.qkv_bias, qkv);
+    attention(qkv, shape, core::Rope{layer.q_norm, layer.k_norm, in.eps, rope_.cos_sin()}, i,
+              attended);
+    in.delta =
+        backend_.gemm_to_residual(attended, layer.output, layer.output_bias, residual, delta);
 
-    backend_.rms_norm(residual, delta, layer.mlp_norm, eps, normed);
-    backend_.gemm(normed, layer.gate_up, layer.gate_up_bias, gate_up);
-    backend_.silu_mul(gate_up, inner);
-    backend_.gemm(inner, layer.down, layer.down_bias, delta);
+    if (i + 1 < config_.num_layers) {
+      backend_.expect(std::array{weights_.layers[static_cast<size_t>(i) + 1].qkv});
+    }
+    in.weight = layer.mlp_norm;
+    backend_.norm_gemm_silu(in, layer.gate_up, layer.gate_up_bias, gate_up, inner);
+    in.delta = backend_.gemm_to_residual(inner, layer.down, layer.down_bias, residual, delta);
   }
-  backend_.rms_norm(residual, delta, weights_.final_norm, eps, normed);
+  in.weight = weights_.final_norm;
+  return in;
 }
 
 Matrix Decoder::decode(const Rows& rows, const core::SlotState& state, const core::KvCache& kv) {
   const Matrix logits = first_rows(activations_.logits, rows.count);
-  run_layers(
-      rows, state, kv,
-      [&](const Matrix& qkv, const core::AttentionShape& shape, int32_t layer, const Matrix& out) {
-        backend_.attention_decode(rows, qkv, shape, state, kv, layer, out);
+  const core::NormedInput last =
+      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
+                           const core::Rope& rope, int32_t layer, const Matrix& out) {
+        backend_.rope_attention_decode(rows, qkv, shape, rope, state, kv, layer, out);
       });
-  backend_.gemm(first_rows(activations_.normed, rows.count), weights_.lm_head, nullptr, logits);
+  backend_.norm_gemm(last, weights_.lm_head, nullptr, logits);
   return logits;
 }
 
 void Decoder::prefill(const Rows& rows, const core::Segment* host_segments,
                       const core::Segment* segments, int32_t num_segments,
                       const core::SlotState& state, const core::KvCache& kv) {
-  run_layers(
-      rows, state, kv,
-      [&](const Matrix& qkv, const core::AttentionShape& shape, int32_t layer, const Matrix& out) {
+  const core::NormedInput last =
+      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
+                           const core::Rope& rope, int32_t layer, const Matrix& out) {
+        backend_.rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin,
+                               state, kv, layer);
         backend_.attention_prefill(rows, host_segments, segments, num_segments, qkv, shape, state,
                                    kv, layer, out);
       });
+  backend_.rms_norm(last.residual, last.delta, last.weight, last.eps, last.normed);
 }
 
 Matrix Decoder::head(const int32_t* row_indices, int32_t count) {

@@ -55,8 +55,7 @@ class Decoder {
 
  private:
   template <typename Attention>
-  void run_layers(const core::Rows& rows, const core::SlotState& state, const core::KvCache& kv,
-                  const Attention& attention);
+  core::NormedInput run_layers(const core::Rows& rows, const Attention& attention);
 
   core::Backend& backend_;
   const ModelConfig& config_;

@@ -244,6 +244,7 @@ void test_device(const std::string& device, const Options& options) {
   part("slots", [&] { test_slots(device); });
   part("rows", [&] { test_rows(device); });
   part("gemm", [&] { test_gemm(device); });
+  part("fused", [&] { test_fused(device); });
   part("rope", [&] { test_rope(device); });
   part("attention", [&] { test_attention(device); });
   part("sampling", [&] { test_sampling(device); });

@@ -202,6 +202,7 @@ void run_case(const std::string& context, const std::function<void()>& body);
 void test_slots(const std::string& device);
 void test_rows(const std::string& device);
 void test_gemm(const std::string& device);
+void test_fused(const std::string& device);
 void test_rope(const std::string& device);
 void test_attention(const std::string& device);
 void test_sampling(const std::string& device);

@@ -131,18 +131,16 @@ class Model {
                         kKvHeads,          kBlockSize,          kHeadDim};
     b.decode_inputs(state, rows.slots, arrays_.token_ids.data(), arrays_.positions.data(), count);
     b.embed(rows, embedding_.matrix, first(residual_));
-    b.rms_norm(first(residual_), Matrix(), norm_.data(), kEps, first(normed_));
-    b.gemm(first(normed_), qkv_weight_.matrix, nullptr, first(qkv_));
-    b.rope_write_kv(rows, first(qkv_), shape, nullptr, nullptr, kEps, cos_sin_.data(), state, kv,
-                    0);
-    b.attention_decode(rows, first(qkv_), shape, state, kv, 0, first(attended_));
-    b.gemm(first(attended_), out_weight_.matrix, nullptr, first(delta_));
-    b.rms_norm(first(residual_), first(delta_), norm_.data(), kEps, first(normed_));
-    b.gemm(first(normed_), gate_up_weight_.matrix, nullptr, first(gate_up_));
-    b.silu_mul(first(gate_up_), first(inner_));
-    b.gemm(first(inner_), down_weight_.matrix, nullptr, first(delta_));
-    b.rms_norm(first(residual_), first(delta_), norm_.data(), kEps, first(normed_));
-    b.gemm(first(normed_), head_weight_.matrix, nullptr, first(logits_));
+    core::NormedInput in = {first(residual_), {}, norm_.data(), kEps, first(normed_)};
+    b.norm_gemm(in, qkv_weight_.matrix, nullptr, first(qkv_));
+    const core::Rope rope = {nullptr, nullptr, kEps, cos_sin_.data()};
+    b.rope_attention_decode(rows, first(qkv_), shape, rope, state, kv, 0, first(attended_));
+    in.delta = b.gemm_to_residual(first(attended_), out_weight_.matrix, nullptr, first(residual_),
+                                  first(delta_));
+    b.norm_gemm_silu(in, gate_up_weight_.matrix, nullptr, first(gate_up_), first(inner_));
+    in.delta = b.gemm_to_residual(first(inner_), down_weight_.matrix, nullptr, first(residual_),
+                                  first(delta_));
+    b.norm_gemm(in, head_weight_.matrix, nullptr, first(logits_));
     b.sample(rows, first(logits_), state,
              {tokens_.data(), logprobs_.data(), top_tokens_.data(), top_logprobs_.data()});
   }
@@ -152,7 +150,7 @@ class Model {
     device_->begin_capture();
     enqueue(count);
     std::unique_ptr<core::Graph> graph = device_->end_capture(timings);
-    CHECK(graph->num_nodes() >= 14);
+    CHECK(graph->num_nodes() >= 10);
     CHECK(timings.instantiate_ms >= 0 && timings.upload_ms >= 0);
     return graph;
   }

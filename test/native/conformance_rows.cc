@@ -310,7 +310,7 @@ void test_gemm(const std::string& name) {
   const std::vector<GemmCase> cases = {
       {64, 64, activation, false},   {48, 96, activation, true},    {136, 264, activation, true},
       {40, 1024, activation, false}, {301, 64, DType::kF32, false}, {96, 520, DType::kF32, false},
-      {8, 8, activation, true},
+      {8, 8, activation, true},      {24, 3080, activation, true},  {1301, 72, DType::kF32, false},
   };
   for (size_t i = 0; i < cases.size(); ++i) {
     const GemmCase& c = cases[i];

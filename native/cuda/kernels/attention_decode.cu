@@ -11,6 +11,10 @@
 // for the longest possible row would be simpler, but at 256 rows nearly all of them would find
 // nothing to do, and finding that out takes a slot for the length of a memory access.
 //
+// Right behind rope_write_kv(), which begins when all before it has ended, the kernel looks for its
+// work and asks for keys and values before that has ended; it waits for the row's newest position,
+// and for the queries.
+//
 // A row in one split is written to `out` at once, which is the rule with many rows. Otherwise the
 // split that finishes last merges the row: that costs one atomic operation per item, while a second
 // kernel would cost every layer a launch even where nothing is split.
@@ -40,6 +44,7 @@ struct DecodeArguments {
   int32_t head_dim;
   int32_t window;
   float scale;  // in powers of 2
+  bool follows_rope;
 
   // The positions a row attends to; none for padding.
   __device__ __forceinline__ int2 range(int32_t row) const {
@@ -62,6 +67,7 @@ struct Item {
   int32_t num_splits;
   int32_t begin;  // positions
   int32_t end;
+  int32_t newest;  // position of the row
   int32_t kv_head;
   int32_t first_head;  // query heads
   int32_t num_heads;
@@ -129,12 +135,15 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
   result[0].clear();
   const int32_t first = item.begin + warp * kTileRows;
   int32_t next_piece = piece_at(first);
+  if (first + kTileRows > item.newest) wait_for_launches_before();
   copy(args.kv.keys, 0, first, next_piece);
   copy(args.kv.values, 2, first, next_piece);
   next_piece = piece_at(first + stride);
+  if (first + stride + kTileRows > item.newest) wait_for_launches_before();
   copy(args.kv.keys, 1, first + stride, next_piece);
   copy(args.kv.values, 3, first + stride, next_piece);
   next_piece = piece_at(first + 2 * stride);
+  wait_for_launches_before();
   uint32_t queries[kDim / 16][4];
   load_queries<kDim>(args, item, queries);
 
@@ -305,6 +314,8 @@ __device__ __forceinline__ void merge_splits(const DecodeArguments& args, const 
 template <int kDim>
 __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>::kBlocks)
     attention_decode_kernel(const DecodeArguments args) {
+  let_next_launch_begin();
+  if (!args.follows_rope) wait_for_launches_before();
   using Shape = DecodeShape<kDim>;
   unsigned char* shared = dynamic_shared();
   unsigned char* ring = shared + threadIdx.x / kWarpLanes * Shape::kWarpBytes;
@@ -326,6 +337,7 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>
     item.num_splits = args.num_splits(range);
     item.begin = range.x + item.split * size;
     item.end = min(item.begin + size, range.y);
+    item.newest = range.y - 1;
     item.head_tile = index % args.plan.head_tiles;
     item.kv_head = item.head_tile / tiles_of_group;
     const int32_t first_of_group = item.head_tile % tiles_of_group * kTileRows;
@@ -341,6 +353,7 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>
       merge_splits<Shape::kThreads>(args, item, reinterpret_cast<float*>(shared));
     }
   }
+  wait_for_launches_before();  // also without an item
 }
 
 }  // namespace
@@ -348,7 +361,7 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>
 void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix& qkv,
                       const core::AttentionShape& shape, const core::SlotState& state,
                       const core::KvCache& kv, int32_t layer, const core::Matrix& out,
-                      const AttentionScratch& scratch) {
+                      const AttentionScratch& scratch, bool follows_rope) {
   if (rows.count == 0) return;
   const DecodePlan plan = DecodePlan::make(shape, rows.count, scratch.num_multiprocessors);
   const DecodeArguments args = {static_cast<const __nv_bfloat16*>(qkv.data),
@@ -364,7 +377,8 @@ void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix&
                                 shape.num_heads,
                                 shape.head_dim,
                                 shape.window,
-                                shape.scale * kLog2e};
+                                shape.scale * kLog2e,
+                                follows_rope};
   for_head_dim(shape.head_dim, [&](auto dim) {
     using Shape = DecodeShape<dim()>;
     const int64_t most_items = int64_t{rows.count} * plan.head_tiles * plan.max_splits;

@@ -22,8 +22,9 @@ struct DecodePlan {
   static constexpr int32_t kSplitStep = 64;
   static constexpr int32_t kMostSplits = 64;
 
-  // Few rows are cut so that there are two items for each multiprocessor, down to 128 positions:
-  // reading those takes about as long as a merge. With many rows only long ones are cut, in four,
+  // Few rows are cut so that there are two items for each multiprocessor, down to 128 positions
+  // where that leaves most multiprocessors without work. A merge takes about as long as reading 512
+  // positions when all have some. With many rows only long ones are cut, in four,
   // so that one long row among short ones isn't what everything waits for.
   static DecodePlan make(const core::AttentionShape& shape, int32_t rows, int num_multiprocessors) {
     DecodePlan plan;
@@ -32,7 +33,7 @@ struct DecodePlan {
     const int64_t whole = int64_t{rows} * plan.head_tiles;
     const int64_t wanted = (2 * num_multiprocessors + whole - 1) / whole;
     plan.max_splits = static_cast<int32_t>(std::clamp<int64_t>(wanted, 4, kMostSplits));
-    plan.min_split = wanted >= 4 ? 128 : whole < 8 * num_multiprocessors ? 512 : 1024;
+    plan.min_split = wanted >= 8 ? 128 : whole < 8 * num_multiprocessors ? 512 : 1024;
     return plan;
   }
 

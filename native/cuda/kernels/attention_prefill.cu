@@ -165,6 +165,7 @@ template <int kDim, int kQueryTiles>
 __global__ void __launch_bounds__(PrefillShape<kDim, kQueryTiles>::kThreads,
                                   PrefillShape<kDim, kQueryTiles>::kBlocks)
     attention_prefill_kernel(const PrefillArguments args) {
+  take_turn();
   using Shape = PrefillShape<kDim, kQueryTiles>;
   constexpr int kSteps = Shape::kPositions / kTileRows;
   constexpr int kTileBytes = Tile<kDim>::kBytes;

@@ -76,4 +76,38 @@ __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Asks for memory to be brought to the L2 cache; address and size are multiples of 16 bytes. Nobody
+// waits for it. Does nothing before Hopper.
+__device__ __forceinline__ void prefetch_to_cache(const void* global, uint32_t bytes) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
+#endif
+}
+
+// --- launches that overlap ---------------------------------------------------------------------
+// A launch begins while the one before it still runs, as soon as all blocks of that one have said
+// so or ended. Every kernel must wait for it: what is done before may only touch constants and
+// shared memory. Since every kernel waits, the end of a launch is the end of all before it. PTX
+// ISA, "griddepcontrol"; GPUs before Hopper run launches one after the other.
+
+__device__ __forceinline__ void let_next_launch_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Afterwards everything that earlier launches wrote is there, and nobody reads what this one
+// writes.
+__device__ __forceinline__ void wait_for_launches_before() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// How a kernel with nothing to prepare begins.
+__device__ __forceinline__ void take_turn() {
+  let_next_launch_begin();
+  wait_for_launches_before();
+}
+
 }  // namespace permafrost::cuda

@@ -6,6 +6,7 @@
 #include <bit>
 
 #include "cuda/checks.h"
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/slots.cuh"
 #include "cuda/kernels/vector.cuh"
@@ -65,6 +66,8 @@ __device__ __forceinline__ void normalise(const RopeArguments& a, const Bf16* we
 // one lane and nothing is exchanged but the sum of squares. Blocks of one row share its heads.
 // Everything is f32 between the one rounding of the projection and the one of the result.
 __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArguments a) {
+  wait_for_launches_before();
+  let_next_launch_begin();  // only now: attention_decode() counts on what came before this launch
   const int64_t row = blockIdx.x;
   const int32_t slot = a.rows.slots[row];
   if (slot < 0) return;
@@ -119,6 +122,7 @@ __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArguments a) {
 __global__ void __launch_bounds__(kThreads)
     copy_kernel(uint4* keys, uint4* values, const int32_t* pairs, int64_t num_blocks,
                 int64_t pieces) {
+  take_turn();
   const int64_t layer = blockIdx.y;
   const int32_t* pair = pairs + 2 * int64_t{blockIdx.x};
   uint4* cache = (blockIdx.z == 0 ? keys : values) + layer * num_blocks * pieces;

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "cuda/checks.h"
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/vector.cuh"
 
@@ -41,6 +42,7 @@ Bf16* bf16(const core::Matrix& matrix) { return static_cast<Bf16*>(matrix.data);
 __global__ void __launch_bounds__(kThreads)
     embed_kernel(core::Rows rows, const Bf16* table, int64_t table_stride, Bf16* out,
                  int64_t out_stride, int64_t pieces) {
+  take_turn();
   const int64_t row = blockIdx.x;
   const bool padding = rows.slots[row] < 0;
   const auto* from =
@@ -55,6 +57,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     gather_kernel(const uint4* in, int64_t in_stride, const int32_t* indices, uint4* out,
                   int64_t out_stride, int64_t pieces) {
+  take_turn();
   const int64_t row = blockIdx.x;
   const uint4* from = in + indices[row] * in_stride;
   uint4* to = out + row * out_stride;
@@ -112,6 +115,7 @@ __device__ __forceinline__ void store_normed(const NormArguments& a, int64_t row
 // piece and keeps it between the sum of squares and the result; wider rows are read again.
 template <int kBlockThreads, bool kInRegisters>
 __global__ void __launch_bounds__(kBlockThreads) norm_kernel(NormArguments a) {
+  take_turn();
   __shared__ float partial[kBlockThreads / kWarpSize];
   const int64_t row = blockIdx.x;
   const auto first = static_cast<int>(threadIdx.x);
@@ -153,6 +157,7 @@ void launch_norm(Stream stream, const NormArguments& arguments, unsigned rows) {
 __global__ void __launch_bounds__(kThreads)
     silu_kernel(const Bf16* gate_up, int64_t gate_up_stride, Bf16* out, int64_t out_stride,
                 int32_t pieces) {
+  take_turn();
   const int64_t row = blockIdx.x;
   const int64_t piece = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
   if (piece >= pieces) return;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/sample_cut.cuh"
 #include "cuda/kernels/sample_distribution.cuh"
@@ -133,6 +134,7 @@ __device__ __forceinline__ int32_t draw(const SampleRow& row, const Masses& mass
 
 __global__ void __launch_bounds__(kSampleThreads, kSampleBlocksAtOnce)
     draw_kernel(const SampleArguments a) {
+  take_turn();
   __shared__ DrawSpace s;
   if (a.rows.slots[blockIdx.x] < 0) return;
   SampleRow row(a, blockIdx.x);

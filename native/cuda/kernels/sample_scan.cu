@@ -5,6 +5,7 @@
 // block and the blocks of the row. The log-probabilities take passes of their own before it: few
 // rows want them, and the pass that every row needs stays short.
 
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/sample_kernels.cuh"
 #include "cuda/kernels/sample_row.cuh"
@@ -44,6 +45,7 @@ __device__ __forceinline__ TokenKey find_best(const SampleRow& row, TokenKey* pa
 
 __global__ void __launch_bounds__(kSampleThreads, kSampleBlocksAtOnce)
     scan_kernel(const SampleArguments a) {
+  take_turn();
   __shared__ ScanSpace s;
   if (a.rows.slots[blockIdx.x] < 0) return;
   SampleRow row(a, blockIdx.x);

@@ -5,6 +5,7 @@
 // only one tile is read again. With them, it finds from a histogram of the masses which tokens can
 // be kept at all: a bucket is 1/64 of a power of two, so that few are listed in vain.
 
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/sample_cut.cuh"
 #include "cuda/kernels/sample_distribution.cuh"
@@ -37,6 +38,7 @@ struct WeighSpace {
 
 __global__ void __launch_bounds__(kSampleThreads, kSampleBlocksAtOnce)
     weigh_kernel(const SampleArguments a) {
+  take_turn();
   __shared__ WeighSpace s;
   if (a.rows.slots[blockIdx.x] < 0) return;
   SampleRow row(a, blockIdx.x);

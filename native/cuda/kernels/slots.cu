@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/slots.cuh"
 
@@ -26,6 +27,7 @@ __device__ __forceinline__ int64_t item_step() { return int64_t{gridDim.x} * kTh
 // dst: [count]
 __global__ void __launch_bounds__(kThreads)
     fill_kernel(int32_t* dst, int32_t value, int64_t count) {
+  take_turn();
   for (int64_t i = first_item(); i < count; i += item_step()) dst[i] = value;
 }
 
@@ -38,6 +40,7 @@ constexpr int kPairHashBits = 12;
 // words: the slot arena; pairs: [*count, 2]
 __global__ void __launch_bounds__(kPairTile)
     scatter_kernel(int32_t* words, const int32_t* pairs, const int32_t* count) {
+  take_turn();
   __shared__ int latest[1 << kPairHashBits];
   __shared__ int32_t tile_words[kPairTile];
   const int thread = static_cast<int>(threadIdx.x);
@@ -70,6 +73,7 @@ __global__ void __launch_bounds__(kPairTile)
 __global__ void __launch_bounds__(kThreads)
     decode_inputs_kernel(const int32_t* last_token, const int32_t* length, const int32_t* slots,
                          int32_t* token_ids, int32_t* positions, int32_t rows) {
+  take_turn();
   const int64_t row = first_item();
   if (row >= rows) return;
   const int32_t slot = slots[row];
@@ -82,6 +86,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     count_kernel(core::Rows rows, const int32_t* prompt_length, int32_t* token_counts,
                  int64_t vocab_size) {
+  take_turn();
   const int64_t row = first_item();
   if (row >= rows.count) return;
   const int32_t slot = rows.slots[row];

@@ -296,7 +296,19 @@ void memory() {
 
 // --- streams -----------------------------------------------------------------------------------
 
-__global__ void add(int* value, int amount) { *value += amount; }
+__global__ void add(int* value, int amount) {
+  take_turn();
+  *value += amount;
+}
+
+__global__ void use_static_shared(int* value) {
+  __shared__ int shared[256];
+  take_turn();
+  for (int i = 0; i < 256; ++i) shared[i] = i;
+  *value = shared[255];
+}
+
+__global__ void add_out_of_turn(int* value) { *value += 1; }
 
 void streams() {
   cudaStream_t stream = nullptr;
@@ -333,6 +345,16 @@ void streams() {
   void* memory = nullptr;
   EXPECT(cudaMalloc(&memory, 4) == cudaErrorStreamCaptureUnsupported);
   EXPECT(cudaStreamEndCapture(stream, &graph) == cudaErrorStreamCaptureInvalidated);
+
+  launch(add_out_of_turn, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
+
+  allow_shared_bytes(use_static_shared, 226 << 10);
+  launch(use_static_shared, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaSuccess);
+  allow_shared_bytes(use_static_shared, 227 << 10);
+  launch(use_static_shared, 1, 1, 0, stream, value.data());
+  EXPECT(cudaStreamSynchronize(stream) == cudaErrorLaunchFailure);
 
   check(cudaSetDevice(1), "choosing a device");
   EXPECT(cudaStreamSynchronize(stream) == cudaErrorInvalidResourceHandle);

@@ -25,6 +25,8 @@ void meet(uint32_t mask, Complete complete, void* request, bool whole, Site site
   executor().meet(mask, complete, request, whole, site);
 }
 
+void note_turn() { executor().note_turn(); }
+
 int current_lane() { return executor().current()->lane; }
 void* dynamic_shared_memory() { return executor().shared().dynamic(); }
 bool is_shared(const void* address, size_t bytes) {

@@ -18,7 +18,9 @@ struct Grid {
   dim3 blocks;
   dim3 threads;
   size_t shared_bytes = 0;
-  Site site;  // of the launch
+  Site site;                 // of the launch
+  bool takes_turns = false;  // the kernel must call note_turn()
+  size_t allowed_bytes = 0;  // of dynamic shared memory
 };
 
 // Runs `body` once for every thread of every block. Throws std::runtime_error, with the launch's
@@ -55,5 +57,8 @@ bool is_shared(const void* address, size_t bytes);
 void start_copy(void* to, const void* from, bool valid, Site site);
 void close_copies();
 void finish_copies(int pending_groups);
+
+// The kernel waits for the launches before its own.
+void note_turn();
 
 }  // namespace cuda_emulator

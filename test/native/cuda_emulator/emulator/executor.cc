@@ -79,6 +79,15 @@ void Executor::run(const Grid& grid, const std::function<void()>& body) {
     if (!error_.empty()) {
       throw std::runtime_error(std::exchange(error_, {}) + where());
     }
+    if (grid.takes_turns && !turn_noted_) {
+      throw std::runtime_error("a kernel never waits for the launches before it" + where());
+    }
+    if (grid.allowed_bytes > SharedMemory::kDefaultBytes && i == 0 &&
+        grid.allowed_bytes + shared_.static_bytes_used() > SharedMemory::kMaxBytes) {
+      throw std::runtime_error("the kernel has " + std::to_string(shared_.static_bytes_used()) +
+                               " bytes of static shared memory and may use " +
+                               std::to_string(grid.allowed_bytes) + " more: too many" + where());
+    }
     if (!shared_.end_intact()) {
       throw std::runtime_error("a write past the end of " + std::to_string(grid.shared_bytes) +
                                " bytes of dynamic shared memory in block " +
@@ -114,6 +123,7 @@ void Executor::run_block(const std::function<void()>& body) {
   }
   num_live_ = num_threads_;
   num_at_barrier_ = 0;
+  turn_noted_ = false;
   while (num_live_ > 0 && error_.empty()) {
     if (Thread* next = pick()) {
       resume(next);

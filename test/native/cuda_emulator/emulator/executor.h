@@ -67,6 +67,7 @@ class Executor {
 
   int wait_at_barrier(BarrierKind kind, bool predicate, Site site);
   void meet(uint32_t mask, Complete complete, void* request, bool whole, Site site);
+  void note_turn() { turn_noted_ = true; }
   Thread* current() { return current_; }
   SharedMemory& shared() { return shared_; }
 
@@ -107,6 +108,7 @@ class Executor {
   int num_threads_ = 0;
   int num_live_ = 0;
   int num_at_barrier_ = 0;
+  bool turn_noted_ = false;  // in this block
   Thread* current_ = nullptr;
   void* main_context_ = nullptr;
   const std::function<void()>* body_ = nullptr;

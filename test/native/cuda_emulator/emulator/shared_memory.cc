@@ -98,6 +98,15 @@ bool SharedMemory::end_intact() const {
   return is_poison(dynamic_, dynamic_bytes_, static_cast<size_t>(end - dynamic_));
 }
 
+size_t SharedMemory::static_bytes_used() const {
+  constexpr size_t kWord = sizeof(kPoison);
+  size_t used = 0;
+  for (size_t at = 0; at + kWord <= static_bytes_; at += kWord) {
+    if (!is_poison(static_, at, at + kWord)) used += kWord;
+  }
+  return used;
+}
+
 bool SharedMemory::contains(const void* address, size_t bytes) const {
   const auto inside = [&](const char* data, size_t size) {
     const auto* first = static_cast<const char*>(address);

@@ -30,6 +30,8 @@ class SharedMemory {
   void poison_all();
   // Whether nothing was written between the end of the dynamic part and the inaccessible page.
   bool end_intact() const;
+  // Of the static part, since poison_all(): what the block has written to.
+  size_t static_bytes_used() const;
 
   void* dynamic() const { return dynamic_; }
   bool contains(const void* address, size_t bytes) const;

@@ -28,19 +28,21 @@ cudaError_t cuda_emulator::enqueue(cudaStream_t stream, Work work) {
 
 cudaError_t cuda_emulator::enqueue_kernel(cudaStream_t stream, const Grid& grid, const void* kernel,
                                           Work body) {
+  Grid allowed_grid = grid;
   {
     CUDA_EMULATOR_LOCK;
     const auto allowed = runtime().shared_limits.find(kernel);
     const size_t limit =
         allowed == runtime().shared_limits.end() ? SharedMemory::kDefaultBytes : allowed->second;
     if (grid.shared_bytes > limit) return result(cudaErrorInvalidValue);
+    allowed_grid.allowed_bytes = limit;
     const uint64_t threads = uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z;
     if (threads == 0 || threads > 1024 || grid.blocks.x == 0 || grid.blocks.y == 0 ||
         grid.blocks.z == 0 || grid.blocks.y > 65535 || grid.blocks.z > 65535) {
       return result(cudaErrorInvalidConfiguration);
     }
   }
-  return enqueue(stream, [grid, body = std::move(body)] { run_grid(grid, body); });
+  return enqueue(stream, [grid = allowed_grid, body = std::move(body)] { run_grid(grid, body); });
 }
 
 cudaError_t cuda_emulator::allow_shared_bytes(const void* kernel, size_t bytes) {

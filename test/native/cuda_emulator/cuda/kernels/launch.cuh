@@ -28,7 +28,7 @@ template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), LaunchGrid grid, dim3 block, size_t shared_bytes,
             Stream stream, Arguments&&... arguments) {
   check(cuda_emulator::enqueue_kernel(
-            stream, {grid.blocks, block, shared_bytes, grid.site},
+            stream, {grid.blocks, block, shared_bytes, grid.site, stream != nullptr},
             reinterpret_cast<const void*>(kernel),
             [kernel, copies = std::tuple<Parameters...>(std::forward<Arguments>(arguments)...)] {
               std::apply(kernel, copies);

@@ -1,0 +1,199 @@
+// Products of few rows, which are bound by reading the weight once.
+//
+// A tile is 8 outputs, the right operand of the tensor cores; 16 rows are the left one, half of
+// them zeros with up to 8 rows. A block computes a group of tiles at once. Its warps share out k:
+// each takes 32 elements of every round of 256, and their sums are added up in shared memory, in
+// the order of the warps. No block needs another.
+//
+// Sums over k don't care for its order, so k is permuted within a step of 32: the lane that holds
+// elements 2q, 2q + 1, 2q + 8 and 2q + 9 of two multiplications, q being its place in a quad, gets
+// elements 8q.. 8q + 7, one piece of 16 bytes, of x and weight alike. Every thread copies its own
+// pieces to shared memory and reads them back: a queue without barriers, longer than registers
+// would allow.
+//
+// Weights are constants. A block asks for as many as its ring holds before it waits for the launch
+// before, so that with launches that overlap the device reads weights while it waits for the
+// activations. That is what this scheme is for: each product alone is about as fast as cublasLt's.
+//
+// With a norm weight, the threads' pieces of x are those of a row's norm too: a lane's quad and the
+// block's warps hold a row between them. Every block computes the norm again, from 2 kB a row.
+
+#include "cuda/kernels/thin_gemm.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "cuda/checks.h"
+#include "cuda/kernels/intrinsics.cuh"
+#include "cuda/kernels/launch.cuh"
+#include "cuda/kernels/thin_gemm_parts.cuh"
+#include "cuda/kernels/thin_gemm_plan.h"
+
+namespace permafrost::cuda {
+namespace {
+
+// Asks for what later launches read. Between this product and those the device's memory is idle, if
+// rows are few: rotary embedding and attention wait for each other, and so do short products.
+__device__ __forceinline__ void fetch_expected(const ThinArguments& a) {
+  constexpr int64_t kChunk = 16384;
+  const int64_t index = int64_t{threadIdx.x} * gridDim.x + blockIdx.x;
+#pragma unroll
+  for (const Expected& expected : a.expected) {
+    for (int64_t at = index * kChunk; at < expected.bytes;
+         at += int64_t{kThinThreads} * gridDim.x * kChunk) {
+      const int64_t left = expected.bytes - at;
+      prefetch_to_cache(static_cast<const char*>(expected.data) + at,
+                        static_cast<uint32_t>(left < kChunk ? left : kChunk));
+    }
+  }
+}
+
+// kRefill: not all that a block needs fits its shared memory.
+template <int kTiles, int kHalves, bool kNormed, bool kRefill>
+__global__ void __launch_bounds__(kThinThreads, kTiles* kHalves < 6 ? 3
+                                                : kHalves < 4       ? 2
+                                                                    : 1)
+    thin_gemm_kernel(const ThinArguments a) {
+  using Weights = WeightRing<kTiles>;
+  constexpr int kPending =
+      (Weights::kDepth < Rows<kHalves>::kDepth ? Weights::kDepth : Rows<kHalves>::kDepth) - 1;
+  Weights weights(a);
+  Rows<kHalves> rows(a);
+  if constexpr (kNormed) rows.fetch_norm();
+  for (int i = 0; i < Weights::kDepth; ++i) {
+    weights.fetch();
+    commit_copies();
+  }
+  let_next_launch_begin();
+  wait_for_launches_before();
+  rows.fetch();
+  commit_copies();
+  fetch_expected(a);
+  const Results<kTiles, kHalves> results(a);
+  for (int group = static_cast<int>(blockIdx.x); group < a.groups;
+       group += static_cast<int>(gridDim.x)) {
+    const float first_addend = results.first_addend(group);
+    if (group == static_cast<int>(blockIdx.x)) {
+      wait_for_copies<0>();
+      if constexpr (kNormed) rows.normalise();
+    }
+    Sums<kTiles, kHalves> sums;
+#pragma unroll 4
+    for (int round = 0; round < a.rounds; ++round) {
+      if constexpr (kRefill) wait_for_copies<kPending>();
+      sums.add(rows, rows.next(), weights.next());
+      if constexpr (kRefill) {
+        weights.fetch();
+        rows.fetch_next();
+        commit_copies();
+      }
+    }
+    results.write(group, sums, first_addend);
+  }
+}
+
+// --- launches ----------------------------------------------------------------------------------
+
+using ThinKernel = void (*)(ThinArguments);
+
+template <int kTiles, int kHalves>
+ThinKernel kernel_of(bool normed, bool refill) {
+  if (normed) {
+    return refill ? thin_gemm_kernel<kTiles, kHalves, true, true>
+                  : thin_gemm_kernel<kTiles, kHalves, true, false>;
+  }
+  return refill ? thin_gemm_kernel<kTiles, kHalves, false, true>
+                : thin_gemm_kernel<kTiles, kHalves, false, false>;
+}
+
+template <int kHalves>
+ThinKernel kernel_of(int tiles, bool normed, bool refill) {
+  switch (tiles) {
+    case 6:
+      return kernel_of<6, kHalves>(normed, refill);
+    case 4:
+      return kernel_of<4, kHalves>(normed, refill);
+    case 2:
+      return kernel_of<2, kHalves>(normed, refill);
+    default:
+      return kernel_of<1, kHalves>(normed, refill);
+  }
+}
+
+ThinKernel kernel_of(const ThinPlan& plan, int rows, bool normed) {
+  switch (thin_bucket(rows)) {
+    case 8:
+      return kernel_of<1>(plan.tiles, normed, plan.refills());
+    case 16:
+      return kernel_of<2>(plan.tiles, normed, plan.refills());
+    default:
+      return kernel_of<4>(plan.tiles, normed, plan.refills());
+  }
+}
+
+}  // namespace
+
+int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
+  if (k % 8 != 0) return 0;
+  for (const int32_t rows : {32, 16, 8}) {
+    // Pairs of tiles take the most memory of what every weight needs.
+    constexpr int32_t kMany = 1 << 20;  // outputs
+    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, ThinOutput::kSiluMul);
+    if (plan.tiles > 0) return rows;
+  }
+  return 0;
+}
+
+void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
+  for (const bool normed : {false, true}) {
+    for (int32_t rows = most_thin_rows(device, k, normed); rows >= 8; rows /= 2) {
+      for (const ThinOutput output : {ThinOutput::kStore, ThinOutput::kSiluMul}) {
+        if (output == ThinOutput::kSiluMul && (!normed || n % 2 != 0)) continue;
+        const ThinPlan plan = ThinPlan::make(device, rows, n, k, normed, output);
+        allow_shared_bytes(kernel_of(plan, rows, normed), device.shared_bytes);
+      }
+    }
+  }
+}
+
+void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& product) {
+  const auto rows = static_cast<int32_t>(product.x.rows);
+  const auto n = static_cast<int32_t>(product.weight.rows);
+  const auto k = static_cast<int32_t>(product.weight.cols);
+  const bool normed = product.norm_weight != nullptr;
+  require(rows <= most_thin_rows(device, k, normed), "thin_gemm: too many rows");
+  require(product.x.stride % 8 == 0 && product.weight.stride % 8 == 0,
+          "thin_gemm: rows must be multiples of 16 bytes");
+  if (rows == 0) return;
+  const ThinPlan plan = ThinPlan::make(device, thin_bucket(rows), n, k, normed, product.output);
+  ThinArguments arguments = {
+      .x = static_cast<const Bf16*>(product.x.data),
+      .norm_weight = static_cast<const uint4*>(product.norm_weight),
+      .weight = static_cast<const Bf16*>(product.weight.data),
+      .bias = static_cast<const Bf16*>(product.bias),
+      .out = product.out.data,
+      .x_stride = product.x.stride,
+      .weight_stride = product.weight.stride,
+      .out_stride = product.out.stride,
+      .expected = {},
+      .layout = plan.layout(rows, k, normed),
+      .rows = rows,
+      .n = product.output == ThinOutput::kSiluMul ? n / 2 : n,
+      .k = k,
+      .rounds = plan.rounds,
+      .x_rounds = plan.x_rounds,
+      .groups = plan.groups,
+      .eps = product.eps,
+      .output = product.output,
+      .out_is_f32 = product.out.dtype == core::DType::kF32,
+  };
+  std::copy(std::begin(product.expected), std::end(product.expected), arguments.expected);
+  // Two blocks for each multiprocessor must not become three for some and one for others.
+  const bool many = plan.blocks > device.num_multiprocessors;
+  const size_t bytes =
+      many ? plan.layout(thin_bucket(rows), k, normed).bytes : arguments.layout.bytes;
+  launch(kernel_of(plan, rows, normed), static_cast<unsigned>(plan.blocks), kThinThreads, bytes,
+         stream, arguments);
+}
+
+}  // namespace permafrost::cuda

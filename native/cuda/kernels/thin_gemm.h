@@ -1,0 +1,55 @@
+#pragma once
+// Products of at most 32 rows, with the norm before them and the addition or activation behind
+// them.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/backend.h"
+#include "cuda/kernels/stream.h"
+
+namespace permafrost::cuda {
+
+constexpr int32_t kMaxThinRows = 32;
+
+// What thin_gemm() has to know of the device.
+struct ThinDevice {
+  int num_multiprocessors = 0;
+  size_t shared_bytes = 0;  // that a block can have
+};
+
+enum class ThinOutput {
+  kStore,    // out = product
+  kAdd,      // out += product
+  kSiluMul,  // out = silu(first half of the columns) * second half
+};
+
+// Constant memory that launches after this one read: a multiple of 16 bytes, from 16 bytes on.
+struct Expected {
+  const void* data = nullptr;
+  int64_t bytes = 0;
+};
+constexpr int kMaxExpected = 3;
+
+struct ThinProduct {
+  core::Matrix x;                     // [rows, k] bf16
+  const void* norm_weight = nullptr;  // [k] bf16: multiplies x / rms(x) instead of x; may be null
+  float eps = 0;
+  core::Matrix weight;         // [n, k] bf16
+  const void* bias = nullptr;  // [n] bf16 or null
+  ThinOutput output = ThinOutput::kStore;
+  Expected expected[kMaxExpected] = {};  // brought to the cache meanwhile
+  core::Matrix out;  // [rows, n] bf16, or f32 with kStore; [rows, n / 2] with kSiluMul
+};
+
+// The most rows that thin_gemm() multiplies with a weight of these columns, with a norm or without:
+// 0, 8, 16 or 32.
+int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed);
+
+// Once per device and weight [n, k], before the first call: lets its kernels use their memory.
+void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k);
+
+// All matrices start on 16 bytes, and so do the rows of x and weight.
+void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& product);
+
+}  // namespace permafrost::cuda

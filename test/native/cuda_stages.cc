@@ -1,0 +1,327 @@
+// Where the time of a step goes: every stage by itself, and whole decode steps, on one CUDA device
+// with a model of Qwen3-0.6B's shape. Prints JSON.
+//
+// A stage is a graph of 28 launches, one for each layer's weights and cache, so that nothing comes
+// out of a cache; its time is that of a launch among its like. Floors are the bytes that a stage
+// must read and write at 3.0 TB/s, or its arithmetic at 800 TFLOPS, whichever is more.
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+
+#include "core/error.h"
+#include "cuda_stages.h"
+
+namespace stages {
+namespace {
+
+constexpr double kBytesPerMicrosecond = 3.0e6;
+constexpr double kOperationsPerMicrosecond = 800e6;
+constexpr int kWarmups = 3;
+constexpr int kLaunches = 20;
+constexpr int32_t kContext = 384;
+
+using Enqueue = std::function<void(int layer)>;
+
+class Bench {
+ public:
+  Bench(Model& model, Sequences& sequences) : m_(model), s_(sequences) {
+    cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+    for (cudaEvent_t* event : {&begin_, &end_}) {
+      cuda::check(cudaEventCreate(event), "making an event");
+    }
+  }
+  Bench(const Bench&) = delete;
+  Bench& operator=(const Bench&) = delete;
+  ~Bench() {
+    cudaEventDestroy(begin_);
+    cudaEventDestroy(end_);
+    cudaStreamDestroy(stream_);
+  }
+
+  void decode(int32_t rows) {
+    batch_ = std::to_string(rows);
+    const core::Rows step = s_.rows(rows);
+    const bool thin = rows <= cuda::kMaxThinRows;
+    const double kv_bytes =
+        2.0 * rows * kContext * kAttention.num_kv_heads * kAttention.head_dim * 2;
+    s_.restart();
+    if (thin) fused_products(rows);
+    library_products(rows);
+    rows_stages(rows);
+    stage("rope and KV write", "own", rows * kQkv * 4.0, 0, [&](int l) { rope(step, l); });
+    stage("attention", "own", kv_bytes + rows * kQuery * 4.0, 0, [&](int l) {
+      cuda::attention_decode(stream_, step, m_.qkv.first(rows), kAttention, s_.state(), s_.kv(), l,
+                             m_.attended.first(rows), m_.attention, false);
+    });
+    const double logit_bytes = 4.0 * rows * kVocab;
+    stage("sampling", "own", logit_bytes, 0, [&](int) {
+      cuda::sample(stream_, step, m_.logits.first(rows), s_.state(), m_.outputs(), m_.sample);
+    });
+    const double weights = 2.0 * (kLayers * (int64_t{kQkv} * kHidden + int64_t{kHidden} * kQuery +
+                                             int64_t{3} * kInner * kHidden) +
+                                  int64_t{kVocab} * kHidden);
+    const double bytes = weights + kLayers * kv_bytes + 2 * logit_bytes;
+    if (thin) {
+      whole("whole step", "fused, no prefetch", bytes, [&] { fused_step(rows); });
+      expects_ = true;
+      whole("whole step", "fused", bytes, [&] { fused_step(rows); });
+      expects_ = false;
+    }
+    whole("whole step", "library", bytes, [&] { library_step(rows); });
+  }
+
+  void prefill(int32_t count, int32_t length) {
+    batch_ = "prefill " + std::to_string(count) + " x " + std::to_string(length);
+    const core::Rows step = s_.prefill_rows(count, length);
+    library_products(step.count);
+    rows_stages(step.count);
+    stage("rope and KV write", "own", step.count * kQkv * 4.0, 0, [&](int l) { rope(step, l); });
+    const double pairs = double{0.5} * count * length * length;
+    stage("attention", "own", step.count * (kQkv + kQuery) * 2.0, 4.0 * pairs * kQuery, [&](int l) {
+      cuda::attention_prefill(stream_, step, s_.segments().data(), s_.device_segments(), count,
+                              m_.qkv.first(step.count), kAttention, s_.state(), s_.kv(), l,
+                              m_.attended.first(step.count), m_.attention);
+    });
+  }
+
+ private:
+  static double product_bytes(int32_t rows, double n, double k, double out_bytes = 2) {
+    return 2 * n * k + rows * (2 * k + out_bytes * n);
+  }
+  static double product_operations(int32_t rows, double n, double k) { return 2 * n * k * rows; }
+
+  void product(const char* name, const char* variant, int32_t rows, double n, double k,
+               const Enqueue& enqueue) {
+    const double out_bytes = n == kVocab ? 4 : 2;
+    stage(name, variant, product_bytes(rows, n, k, out_bytes), product_operations(rows, n, k),
+          enqueue);
+  }
+
+  void fused_products(int32_t rows) {
+    product("norm, QKV", "fused", rows, kQkv, kHidden, [&](int l) { fused_qkv(rows, l); });
+    product("output, add", "fused", rows, kHidden, kQuery, [&](int l) { fused_output(rows, l); });
+    product("norm, gate and up, SiLU", "fused", rows, 2 * kInner, kHidden,
+            [&](int l) { fused_gate_up(rows, l); });
+    product("down, add", "fused", rows, kHidden, kInner, [&](int l) { fused_down(rows, l); });
+    product("norm, head", "fused", rows, kVocab, kHidden, [&](int) { fused_head(rows); });
+  }
+
+  void library_products(int32_t rows) {
+    const auto multiply = [&](const Tensor& x, const Matrix& weight, const Tensor& out) {
+      m_.library->run(x.first(rows), weight, nullptr, out.first(rows), stream_);
+    };
+    product("QKV", "library", rows, kQkv, kHidden,
+            [&](int l) { multiply(m_.normed, m_.qkv_weight.at(l), m_.qkv); });
+    product("output", "library", rows, kHidden, kQuery,
+            [&](int l) { multiply(m_.attended, m_.output_weight.at(l), m_.delta); });
+    product("gate and up", "library", rows, 2 * kInner, kHidden,
+            [&](int l) { multiply(m_.normed, m_.gate_up_weight.at(l), m_.gate_up); });
+    product("down", "library", rows, kHidden, kInner,
+            [&](int l) { multiply(m_.inner, m_.down_weight.at(l), m_.delta); });
+    if (rows > kSlots) return;
+    product("head", "library", rows, kVocab, kHidden,
+            [&](int) { multiply(m_.normed, m_.embedding.at(0), m_.logits); });
+  }
+
+  void rows_stages(int32_t rows) {
+    stage("norm", "own", 8.0 * rows * kHidden, 0, [&](int) { norm(rows, m_.delta.first(rows)); });
+    stage("SiLU", "own", 6.0 * rows * kInner, 0,
+          [&](int) { cuda::silu_mul(stream_, m_.gate_up.first(rows), m_.inner.first(rows)); });
+  }
+
+  // --- the operations of a layer ----------------------------------------------------------------
+
+  void norm(int32_t rows, const Matrix& delta) {
+    cuda::rms_norm(stream_, m_.residual.first(rows), delta, m_.norm_weight.memory->data(), kEps,
+                   m_.normed.first(rows));
+  }
+  void rope(const core::Rows& step, int layer) {
+    cuda::rope_write_kv(stream_, step, m_.qkv.first(step.count), kAttention,
+                        m_.norm_weight.memory->data(), m_.norm_weight.memory->data(), kEps,
+                        m_.cos_sin.memory->data<float>(), s_.state(), s_.kv(), layer);
+  }
+  void thin(const cuda::ThinProduct& product) {
+    cuda::thin_gemm(stream_, m_.gemm->thin(), product);
+  }
+  // What a step expects; a stage by itself expects nothing, so that it reads from memory.
+  cuda::Expected all_of(const Tensor& weight, int layer) const {
+    if (!expects_) return {};
+    const Matrix matrix = weight.at(layer);
+    return {matrix.data, matrix.rows * matrix.cols * 2};
+  }
+  void fused_qkv(int32_t rows, int l) {
+    thin({.x = m_.residual.first(rows),
+          .norm_weight = m_.norm_weight.memory->data(),
+          .eps = kEps,
+          .weight = m_.qkv_weight.at(l),
+          .expected = {all_of(m_.output_weight, l), all_of(m_.gate_up_weight, l),
+                       all_of(m_.down_weight, l)},
+          .out = m_.qkv.first(rows)});
+  }
+  void fused_output(int32_t rows, int l) {
+    thin({.x = m_.attended.first(rows),
+          .weight = m_.output_weight.at(l),
+          .output = cuda::ThinOutput::kAdd,
+          .out = m_.residual.first(rows)});
+  }
+  void fused_gate_up(int32_t rows, int l) {
+    thin({.x = m_.residual.first(rows),
+          .norm_weight = m_.norm_weight.memory->data(),
+          .eps = kEps,
+          .weight = m_.gate_up_weight.at(l),
+          .output = cuda::ThinOutput::kSiluMul,
+          .expected = {l + 1 < kLayers ? all_of(m_.qkv_weight, l + 1) : cuda::Expected(), {}, {}},
+          .out = m_.inner.first(rows)});
+  }
+  void fused_down(int32_t rows, int l) {
+    thin({.x = m_.inner.first(rows),
+          .weight = m_.down_weight.at(l),
+          .output = cuda::ThinOutput::kAdd,
+          .out = m_.residual.first(rows)});
+  }
+  void fused_head(int32_t rows) {
+    thin({.x = m_.residual.first(rows),
+          .norm_weight = m_.norm_weight.memory->data(),
+          .eps = kEps,
+          .weight = m_.embedding.at(0),
+          .out = m_.logits.first(rows)});
+  }
+
+  void begin_step(const core::Rows& step) {
+    cuda::decode_inputs(stream_, s_.state(), step.slots, s_.token_ids(), s_.positions(),
+                        step.count);
+    cuda::embed(stream_, step, m_.embedding.at(0), m_.residual.first(step.count));
+  }
+  void attend(const core::Rows& step, int layer) {
+    rope(step, layer);
+    cuda::attention_decode(stream_, step, m_.qkv.first(step.count), kAttention, s_.state(), s_.kv(),
+                           layer, m_.attended.first(step.count), m_.attention, true);
+  }
+  void end_step(const core::Rows& step) {
+    cuda::sample(stream_, step, m_.logits.first(step.count), s_.state(), m_.outputs(), m_.sample);
+  }
+
+  void fused_step(int32_t rows) {
+    const core::Rows step = s_.rows(rows);
+    begin_step(step);
+    for (int l = 0; l < kLayers; ++l) {
+      fused_qkv(rows, l);
+      attend(step, l);
+      fused_output(rows, l);
+      fused_gate_up(rows, l);
+      fused_down(rows, l);
+    }
+    fused_head(rows);
+    end_step(step);
+  }
+
+  void library_step(int32_t rows) {
+    const core::Rows step = s_.rows(rows);
+    const auto multiply = [&](const Tensor& x, const Matrix& weight, const Tensor& out) {
+      m_.library->run(x.first(rows), weight, nullptr, out.first(rows), stream_);
+    };
+    begin_step(step);
+    for (int l = 0; l < kLayers; ++l) {
+      norm(rows, l == 0 ? Matrix() : m_.delta.first(rows));
+      multiply(m_.normed, m_.qkv_weight.at(l), m_.qkv);
+      attend(step, l);
+      multiply(m_.attended, m_.output_weight.at(l), m_.delta);
+      norm(rows, m_.delta.first(rows));
+      multiply(m_.normed, m_.gate_up_weight.at(l), m_.gate_up);
+      cuda::silu_mul(stream_, m_.gate_up.first(rows), m_.inner.first(rows));
+      multiply(m_.inner, m_.down_weight.at(l), m_.delta);
+    }
+    norm(rows, m_.delta.first(rows));
+    multiply(m_.normed, m_.embedding.at(0), m_.logits);
+    end_step(step);
+  }
+
+  // --- timing -----------------------------------------------------------------------------------
+
+  void stage(const char* name, const char* variant, double bytes, double operations,
+             const Enqueue& enqueue) {
+    enqueue(0);
+    const double time = time_of([&] {
+      for (int layer = 0; layer < kLayers; ++layer) enqueue(layer);
+    });
+    report(name, variant, time / kLayers, bytes, operations);
+  }
+
+  void whole(const char* name, const char* variant, double bytes,
+             const std::function<void()>& enqueue) {
+    s_.restart();
+    enqueue();
+    report(name, variant, time_of(enqueue), bytes, 0);
+  }
+
+  // Microseconds of one launch of what is captured.
+  double time_of(const std::function<void()>& enqueue) {
+    cuda::check(cudaStreamSynchronize(stream_), "waiting");
+    cuda::check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "capturing");
+    enqueue();
+    cudaGraph_t graph = nullptr;
+    cuda::check(cudaStreamEndCapture(stream_, &graph), "capturing");
+    cudaGraphExec_t executable = nullptr;
+    cuda::check(cudaGraphInstantiate(&executable, graph, 0), "instantiating");
+    for (int i = 0; i < kWarmups; ++i) launch(executable);
+    cuda::check(cudaEventRecord(begin_, stream_), "marking");
+    for (int i = 0; i < kLaunches; ++i) launch(executable);
+    cuda::check(cudaEventRecord(end_, stream_), "marking");
+    cuda::check(cudaEventSynchronize(end_), "waiting");
+    float milliseconds = 0;
+    cuda::check(cudaEventElapsedTime(&milliseconds, begin_, end_), "timing");
+    cudaGraphExecDestroy(executable);
+    cudaGraphDestroy(graph);
+    return 1000.0 * static_cast<double>(milliseconds) / kLaunches;
+  }
+
+  void launch(cudaGraphExec_t executable) {
+    cuda::check(cudaGraphLaunch(executable, stream_), "launching");
+  }
+
+  void report(const char* name, const char* variant, double time, double bytes, double operations) {
+    const double floor =
+        std::max(bytes / kBytesPerMicrosecond, operations / kOperationsPerMicrosecond);
+    std::printf(
+        "%s  {\"rows\": \"%s\", \"stage\": \"%s\", \"variant\": \"%s\", \"us\": %.2f, \"floorUs\": "
+        "%.2f, \"share\": %.2f}",
+        first_ ? "" : ",\n", batch_.c_str(), name, variant, time, floor, floor / time);
+    std::fflush(stdout);
+    first_ = false;
+  }
+
+  Model& m_;
+  Sequences& s_;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t begin_ = nullptr;
+  cudaEvent_t end_ = nullptr;
+  std::string batch_;
+  bool first_ = true;
+  bool expects_ = false;
+};
+
+void run() {
+  cuda::check(cudaSetDevice(0), "opening the device");
+  Model model(4096);
+  Sequences sequences(kContext, 0.0f);
+  std::printf("{\"device\": \"%s\", \"context\": %d, \"stages\": [\n", model.properties.name,
+              kContext);
+  Bench bench(model, sequences);
+  for (const int32_t rows : {1, 4, 8, 16, 32, 64, 256}) bench.decode(rows);
+  bench.prefill(4, 1024);
+  std::printf("\n]}\n");
+}
+
+}  // namespace
+}  // namespace stages
+
+int main() {
+  try {
+    stages::run();
+    return 0;
+  } catch (const stages::core::Error& error) {
+    std::fprintf(stderr, "%s: %s\n", error.code().c_str(), error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,168 @@
+#include "cuda_stages.h"
+
+#include <algorithm>
+#include <bit>
+#include <random>
+#include <vector>
+
+namespace stages {
+namespace {
+
+core::StepShapes shapes_of(int32_t max_rows) {
+  core::StepShapes shapes;
+  shapes.max_rows = max_rows;
+  shapes.max_decode_rows = kSlots;
+  shapes.max_segments = kSlots;
+  shapes.max_positions = kPositions;
+  shapes.vocab_size = kVocab;
+  shapes.block_size = kBlockSize;
+  shapes.attention = kAttention;
+  shapes.gemms = {{kQkv, kHidden, DType::kBF16},
+                  {kHidden, kQuery, DType::kBF16},
+                  {2 * kInner, kHidden, DType::kBF16},
+                  {kHidden, kInner, DType::kBF16},
+                  {kVocab, kHidden, DType::kF32}};
+  return shapes;
+}
+
+std::unique_ptr<Memory> zeroed(size_t bytes) {
+  auto memory = std::make_unique<Memory>(bytes);
+  cuda::check(cudaMemset(memory->data(), 0, bytes), "clearing");
+  return memory;
+}
+
+cudaDeviceProp current_properties() {
+  cudaDeviceProp properties = {};
+  cuda::check(cudaGetDeviceProperties(&properties, 0), "asking what the device is");
+  return properties;
+}
+
+}  // namespace
+
+Tensor random_weight(int64_t n, int64_t k, int64_t count) {
+  constexpr size_t kBlock = size_t{16} << 20;  // elements
+  static const std::vector<uint16_t> block = [] {
+    std::vector<uint16_t> values(kBlock);
+    std::mt19937 random(1);
+    // A sign, an exponent of 2^-7 to 2^-4, and any mantissa.
+    for (uint16_t& value : values) {
+      const uint32_t bits = random();
+      value = static_cast<uint16_t>((bits & 0x8000u) | ((120u + (bits >> 16 & 3u)) << 7) |
+                                    (bits & 0x7fu));
+    }
+    return values;
+  }();
+  Tensor weight(n, k, DType::kBF16, count);
+  const size_t bytes = weight.memory->bytes();
+  for (size_t at = 0; at < bytes; at += kBlock * 2) {
+    cuda::check(cudaMemcpy(weight.memory->data<char>() + at, block.data(),
+                           std::min(kBlock * 2, bytes - at), cudaMemcpyHostToDevice),
+                "copying a weight");
+  }
+  return weight;
+}
+
+Sequences::Sequences(int32_t context, float temperature) : context_(context) {
+  constexpr int32_t columns = kPositions / kBlockSize;
+  num_blocks_ = kSlots * columns;
+  layout_ = core::SlotLayout::make(kSlots, columns, kVocab);
+  std::vector<int32_t> words(static_cast<size_t>(layout_.total_words));
+  const auto set = [&](int64_t array, int32_t slot, int32_t value) {
+    words[static_cast<size_t>(array + slot)] = value;
+  };
+  std::vector<int32_t> slots;
+  for (int32_t slot = 0; slot < kSlots; ++slot) {
+    set(layout_.length, slot, context - 1);
+    set(layout_.temperature, slot, std::bit_cast<int32_t>(temperature));
+    set(layout_.top_p, slot, std::bit_cast<int32_t>(1.0f));
+    set(layout_.repetition, slot, std::bit_cast<int32_t>(1.0f));
+    set(layout_.seed_low, slot, slot + 1);
+    set(layout_.num_logprobs, slot, -1);
+    // Neighbouring columns lie far from each other.
+    for (int32_t c = 0; c < columns; ++c) {
+      set(layout_.block_table + int64_t{slot} * columns, c, c * kSlots + slot);
+    }
+    slots.push_back(slot);
+  }
+  words_ = to_device(words);
+  slots_ = to_device(slots);
+  tokens_ = to_device(std::vector<int32_t>(kSlots, 1));
+  positions_ = to_device(std::vector<int32_t>(kSlots, context - 1));
+  const size_t cache =
+      size_t{kLayers} * static_cast<size_t>(num_blocks_) *
+      static_cast<size_t>(kAttention.num_kv_heads * kBlockSize * kAttention.head_dim) *
+      sizeof(uint16_t);
+  keys_ = std::make_unique<Memory>(cache);
+  values_ = std::make_unique<Memory>(cache);
+}
+
+void Sequences::restart() {
+  const std::vector<int32_t> lengths(kSlots, context_ - 1);
+  for (int32_t* to : {words_->data<int32_t>() + layout_.length, positions()}) {
+    cuda::check(
+        cudaMemcpy(to, lengths.data(), lengths.size() * sizeof(int32_t), cudaMemcpyHostToDevice),
+        "copying lengths");
+  }
+}
+
+core::KvCache Sequences::kv() const {
+  return {keys_->data(), values_->data(),    kLayers, num_blocks_, kAttention.num_kv_heads,
+          kBlockSize,    kAttention.head_dim};
+}
+
+core::Rows Sequences::prefill_rows(int32_t count, int32_t length) {
+  std::vector<int32_t> slots, positions;
+  segments_.clear();
+  for (int32_t i = 0; i < count; ++i) {
+    segments_.push_back({i, i * length, length, 0});
+    for (int32_t p = 0; p < length; ++p) {
+      slots.push_back(i);
+      positions.push_back(p);
+    }
+  }
+  prefill_slots_ = to_device(slots);
+  prefill_positions_ = to_device(positions);
+  prefill_tokens_ = to_device(std::vector<int32_t>(slots.size(), 1));
+  device_segments_ = to_device(segments_);
+  return {count * length, prefill_slots_->data<int32_t>(), prefill_tokens_->data<int32_t>(),
+          prefill_positions_->data<int32_t>()};
+}
+
+Model::Model(int32_t max_rows)
+    : properties(current_properties()),
+      embedding(random_weight(kVocab, kHidden)),
+      qkv_weight(random_weight(kQkv, kHidden, kLayers)),
+      output_weight(random_weight(kHidden, kQuery, kLayers)),
+      gate_up_weight(random_weight(2 * kInner, kHidden, kLayers)),
+      down_weight(random_weight(kHidden, kInner, kLayers)),
+      norm_weight(random_weight(1, kHidden)),
+      residual(max_rows, kHidden),
+      normed(max_rows, kHidden),
+      qkv(max_rows, kQkv),
+      attended(max_rows, kQuery),
+      delta(max_rows, kHidden),
+      gate_up(max_rows, 2 * kInner),
+      inner(max_rows, kInner),
+      logits(kSlots, kVocab, DType::kF32),
+      cos_sin(kPositions, kAttention.head_dim, DType::kF32) {
+  const core::StepShapes shapes = shapes_of(max_rows);
+  const int multiprocessors = properties.multiProcessorCount;
+  const auto context = core::DeviceContext::of("cuda:0");
+  gemm = std::make_unique<cuda::Gemm>(
+      context, 0, shapes.gemms, max_rows,
+      cuda::ThinDevice{multiprocessors, properties.sharedMemPerBlockOptin});
+  library = std::make_unique<cuda::Gemm>(context, 0, shapes.gemms, max_rows,
+                                         cuda::ThinDevice{multiprocessors, 0});
+  cuda::prepare_attention(kAttention, kBlockSize);
+  attention_memory = zeroed(cuda::attention_scratch_bytes(shapes, multiprocessors));
+  attention = {attention_memory->data(), attention_memory->bytes(), multiprocessors};
+  sample_memory = zeroed(cuda::sample_scratch_bytes(shapes));
+  sample = {sample_memory->data(), sample_memory->bytes()};
+  const auto alternatives = size_t{kSlots} * core::kMaxTopLogprobs;
+  tokens = zeroed(kSlots * sizeof(int32_t));
+  logprobs = zeroed(kSlots * sizeof(float));
+  top_tokens = zeroed(alternatives * sizeof(int32_t));
+  top_logprobs = zeroed(alternatives * sizeof(float));
+}
+
+}  // namespace stages
