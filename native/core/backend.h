@@ -22,7 +22,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -280,9 +279,6 @@ class Backend {
   // often. Default: those operations, one after the other. A backend chooses by the shapes and the
   // number of rows, so that equal steps give equal results.
 
-  // A hint: after the next norm_gemm or norm_gemm_silu these weights are read, in this order.
-  // Default: nothing.
-  virtual void expect(std::span<const Matrix> /*weights*/) {}
   // residual += x · weightᵀ + bias, or delta = x · weightᵀ + bias. Returns what the next norm has
   // to add to residual: nothing, or delta. residual, delta: [rows, n]. Default: gemm to delta.
   virtual Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,

@@ -3,9 +3,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
-#include <span>
 #include <utility>
 
 #include "core/error.h"
@@ -217,17 +215,6 @@ class CudaBackend : public core::Backend {
     gemm_->run(x, weight, bias, out, stream());
   }
 
-  void expect(std::span<const Matrix> weights) override {
-    expected_ = {};
-    const size_t count = std::min(weights.size(), expected_.size());
-    for (size_t i = 0; i < count; ++i) {
-      const Matrix& weight = weights[i];
-      const int64_t elements = weight.rows * weight.cols / 8 * 8;
-      if (weight.stride != weight.cols) continue;
-      expected_[i] = {weight.data, elements * static_cast<int64_t>(core::size_of(weight.dtype))};
-    }
-  }
-
   Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
                           const Matrix& residual, const Matrix& delta) override {
     if (!is_thin(x, weight, false))
@@ -240,7 +227,6 @@ class CudaBackend : public core::Backend {
 
   void norm_gemm(const core::NormedInput& in, const Matrix& weight, const void* bias,
                  const Matrix& out) override {
-    const std::array<Expected, kMaxExpected> expected = take_expected();
     if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
       return Backend::norm_gemm(in, weight, bias, out);
     }
@@ -251,13 +237,11 @@ class CudaBackend : public core::Backend {
               .eps = in.eps,
               .weight = weight,
               .bias = bias,
-              .expected = {expected[0], expected[1], expected[2]},
               .out = out});
   }
 
   void norm_gemm_silu(const core::NormedInput& in, const Matrix& weight, const void* bias,
                       const Matrix& gate_up, const Matrix& out) override {
-    const std::array<Expected, kMaxExpected> expected = take_expected();
     if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
       return Backend::norm_gemm_silu(in, weight, bias, gate_up, out);
     }
@@ -269,7 +253,6 @@ class CudaBackend : public core::Backend {
               .weight = weight,
               .bias = bias,
               .output = ThinOutput::kSiluMul,
-              .expected = {expected[0], expected[1], expected[2]},
               .out = out});
   }
 
@@ -345,8 +328,6 @@ class CudaBackend : public core::Backend {
                    "gemm: weight must be [n, k] bf16");
     thin_gemm(stream(), gemm_->thin(), product);
   }
-  // What expect() was told for this operation.
-  std::array<Expected, kMaxExpected> take_expected() { return std::exchange(expected_, {}); }
 
   // Every thread that calls has a current device of its own.
   void enter() const { check(cudaSetDevice(index_), "opening a device"); }
@@ -370,8 +351,7 @@ class CudaBackend : public core::Backend {
   Buffer sample_memory_;
   AttentionScratch attention_;
   SampleScratch sample_;
-  std::unique_ptr<Gemm> gemm_;  // since reserve()
-  std::array<Expected, kMaxExpected> expected_;
+  std::unique_ptr<Gemm> gemm_;        // since reserve()
   std::unique_ptr<Staging> staging_;  // from the first upload to reserve()
 };
 

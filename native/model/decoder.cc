@@ -1,6 +1,5 @@
 #include "model/decoder.h"
 
-#include <array>
 #include <cmath>
 #include <utility>
 
@@ -82,7 +81,6 @@ core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attenti
     const core::AttentionShape shape =
         attention_shape(config_, config_.windows[static_cast<size_t>(i)]);
 
-    backend_.expect(std::array{layer.output, layer.gate_up, layer.down});
     in.weight = layer.attention_norm;
     backend_.norm_gemm(in, layer.qkv, layer.qkv_bias, qkv);
     attention(qkv, shape, core::Rope{layer.q_norm, layer.k_norm, in.eps, rope_.cos_sin()}, i,
@@ -90,9 +88,6 @@ core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attenti
     in.delta =
         backend_.gemm_to_residual(attended, layer.output, layer.output_bias, residual, delta);
 
-    if (i + 1 < config_.num_layers) {
-      backend_.expect(std::array{weights_.layers[static_cast<size_t>(i) + 1].qkv});
-    }
     in.weight = layer.mlp_norm;
     backend_.norm_gemm_silu(in, layer.gate_up, layer.gate_up_bias, gate_up, inner);
     in.delta = backend_.gemm_to_residual(inner, layer.down, layer.down_bias, residual, delta);

@@ -62,12 +62,7 @@ class Bench {
                                              int64_t{3} * kInner * kHidden) +
                                   int64_t{kVocab} * kHidden);
     const double bytes = weights + kLayers * kv_bytes + 2 * logit_bytes;
-    if (thin) {
-      whole("whole step", "fused, no prefetch", bytes, [&] { fused_step(rows); });
-      expects_ = true;
-      whole("whole step", "fused", bytes, [&] { fused_step(rows); });
-      expects_ = false;
-    }
+    if (thin) whole("whole step", "fused", bytes, [&] { fused_step(rows); });
     whole("whole step", "library", bytes, [&] { library_step(rows); });
   }
 
@@ -144,19 +139,11 @@ class Bench {
   void thin(const cuda::ThinProduct& product) {
     cuda::thin_gemm(stream_, m_.gemm->thin(), product);
   }
-  // What a step expects; a stage by itself expects nothing, so that it reads from memory.
-  cuda::Expected all_of(const Tensor& weight, int layer) const {
-    if (!expects_) return {};
-    const Matrix matrix = weight.at(layer);
-    return {matrix.data, matrix.rows * matrix.cols * 2};
-  }
   void fused_qkv(int32_t rows, int l) {
     thin({.x = m_.residual.first(rows),
           .norm_weight = m_.norm_weight.memory->data(),
           .eps = kEps,
           .weight = m_.qkv_weight.at(l),
-          .expected = {all_of(m_.output_weight, l), all_of(m_.gate_up_weight, l),
-                       all_of(m_.down_weight, l)},
           .out = m_.qkv.first(rows)});
   }
   void fused_output(int32_t rows, int l) {
@@ -171,7 +158,6 @@ class Bench {
           .eps = kEps,
           .weight = m_.gate_up_weight.at(l),
           .output = cuda::ThinOutput::kSiluMul,
-          .expected = {l + 1 < kLayers ? all_of(m_.qkv_weight, l + 1) : cuda::Expected(), {}, {}},
           .out = m_.inner.first(rows)});
   }
   void fused_down(int32_t rows, int l) {
@@ -298,7 +284,6 @@ class Bench {
   cudaEvent_t end_ = nullptr;
   std::string batch_;
   bool first_ = true;
-  bool expects_ = false;
 };
 
 void run() {

@@ -76,14 +76,6 @@ __device__ __forceinline__ void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-// Asks for memory to be brought to the L2 cache; address and size are multiples of 16 bytes. Nobody
-// waits for it. Does nothing before Hopper.
-__device__ __forceinline__ void prefetch_to_cache(const void* global, uint32_t bytes) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(global), "r"(bytes) : "memory");
-#endif
-}
-
 // --- launches that overlap ---------------------------------------------------------------------
 // A launch begins while the one before it still runs, as soon as all blocks of that one have said
 // so or ended. Every kernel must wait for it: what is done before may only touch constants and

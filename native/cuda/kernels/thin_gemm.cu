@@ -21,7 +21,6 @@
 #include "cuda/kernels/thin_gemm.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "cuda/checks.h"
 #include "cuda/kernels/intrinsics.cuh"
@@ -31,22 +30,6 @@
 
 namespace permafrost::cuda {
 namespace {
-
-// Asks for what later launches read. Between this product and those the device's memory is idle, if
-// rows are few: rotary embedding and attention wait for each other, and so do short products.
-__device__ __forceinline__ void fetch_expected(const ThinArguments& a) {
-  constexpr int64_t kChunk = 16384;
-  const int64_t index = int64_t{threadIdx.x} * gridDim.x + blockIdx.x;
-#pragma unroll
-  for (const Expected& expected : a.expected) {
-    for (int64_t at = index * kChunk; at < expected.bytes;
-         at += int64_t{kThinThreads} * gridDim.x * kChunk) {
-      const int64_t left = expected.bytes - at;
-      prefetch_to_cache(static_cast<const char*>(expected.data) + at,
-                        static_cast<uint32_t>(left < kChunk ? left : kChunk));
-    }
-  }
-}
 
 // kRefill: not all that a block needs fits its shared memory.
 template <int kTiles, int kHalves, bool kNormed, bool kRefill>
@@ -68,7 +51,6 @@ __global__ void __launch_bounds__(kThinThreads, kTiles* kHalves < 6 ? 3
   wait_for_launches_before();
   rows.fetch();
   commit_copies();
-  fetch_expected(a);
   const Results<kTiles, kHalves> results(a);
   for (int group = static_cast<int>(blockIdx.x); group < a.groups;
        group += static_cast<int>(gridDim.x)) {
@@ -166,7 +148,7 @@ void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& produ
           "thin_gemm: rows must be multiples of 16 bytes");
   if (rows == 0) return;
   const ThinPlan plan = ThinPlan::make(device, thin_bucket(rows), n, k, normed, product.output);
-  ThinArguments arguments = {
+  const ThinArguments arguments = {
       .x = static_cast<const Bf16*>(product.x.data),
       .norm_weight = static_cast<const uint4*>(product.norm_weight),
       .weight = static_cast<const Bf16*>(product.weight.data),
@@ -175,7 +157,6 @@ void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& produ
       .x_stride = product.x.stride,
       .weight_stride = product.weight.stride,
       .out_stride = product.out.stride,
-      .expected = {},
       .layout = plan.layout(rows, k, normed),
       .rows = rows,
       .n = product.output == ThinOutput::kSiluMul ? n / 2 : n,
@@ -187,7 +168,6 @@ void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& produ
       .output = product.output,
       .out_is_f32 = product.out.dtype == core::DType::kF32,
   };
-  std::copy(std::begin(product.expected), std::end(product.expected), arguments.expected);
   // Two blocks for each multiprocessor must not become three for some and one for others.
   const bool many = plan.blocks > device.num_multiprocessors;
   const size_t bytes =

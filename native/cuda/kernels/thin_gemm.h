@@ -24,13 +24,6 @@ enum class ThinOutput {
   kSiluMul,  // out = silu(first half of the columns) * second half
 };
 
-// Constant memory that launches after this one read: a multiple of 16 bytes, from 16 bytes on.
-struct Expected {
-  const void* data = nullptr;
-  int64_t bytes = 0;
-};
-constexpr int kMaxExpected = 3;
-
 struct ThinProduct {
   core::Matrix x;                     // [rows, k] bf16
   const void* norm_weight = nullptr;  // [k] bf16: multiplies x / rms(x) instead of x; may be null
@@ -38,7 +31,6 @@ struct ThinProduct {
   core::Matrix weight;         // [n, k] bf16
   const void* bias = nullptr;  // [n] bf16 or null
   ThinOutput output = ThinOutput::kStore;
-  Expected expected[kMaxExpected] = {};  // brought to the cache meanwhile
   core::Matrix out;  // [rows, n] bf16, or f32 with kStore; [rows, n / 2] with kSiluMul
 };
 

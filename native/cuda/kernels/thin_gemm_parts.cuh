@@ -24,7 +24,6 @@ struct ThinArguments {
   int64_t x_stride;
   int64_t weight_stride;
   int64_t out_stride;
-  Expected expected[kMaxExpected];
   ThinLayout layout;
   int32_t rows;
   int32_t n;

@@ -48,13 +48,6 @@ inline void wait_for_copies() {
   cuda_emulator::finish_copies(kPending);
 }
 
-// Reads what a device would, so that an address that isn't there shows.
-inline void prefetch_to_cache(const void* global, uint32_t bytes) {
-  const volatile auto* first = static_cast<const volatile char*>(global);
-  static_cast<void>(first[0]);
-  static_cast<void>(first[bytes - 1]);
-}
-
 // Launches don't overlap here; one that never waits fails.
 inline void let_next_launch_begin() {}
 inline void wait_for_launches_before() { cuda_emulator::note_turn(); }
