@@ -55,9 +55,11 @@ class Bench {
                              m_.attended.first(rows), m_.attention, false);
     });
     const double logit_bytes = 4.0 * rows * kVocab;
-    stage("sampling", "own", logit_bytes, 0, [&](int) {
-      cuda::sample(stream_, step, m_.logits.first(rows), s_.state(), m_.outputs(), m_.sample);
-    });
+    for (const bool drawn : {false, true}) {
+      s_.set_temperature(drawn ? 1.0f : 0.0f);
+      stage(drawn ? "sampling, drawn" : "sampling, greedy", "own", logit_bytes, 0,
+            [&](int) { end_step(step); });
+    }
     const double weights = 2.0 * (kLayers * (int64_t{kQkv} * kHidden + int64_t{kHidden} * kQuery +
                                              int64_t{3} * kInner * kHidden) +
                                   int64_t{kVocab} * kHidden);
@@ -289,7 +291,7 @@ class Bench {
 void run() {
   cuda::check(cudaSetDevice(0), "opening the device");
   Model model(4096);
-  Sequences sequences(kContext, 0.0f);
+  Sequences sequences(kContext);
   std::printf("{\"device\": \"%s\", \"context\": %d, \"stages\": [\n", model.properties.name,
               kContext);
   Bench bench(model, sequences);

@@ -99,10 +99,11 @@ Tensor random_weight(int64_t n, int64_t k, int64_t count = 1);
 // Slots whose sequences have `context` positions, one block table each, without sharing.
 class Sequences {
  public:
-  Sequences(int32_t context, float temperature);
+  explicit Sequences(int32_t context);
 
   // Back to `context` positions each.
   void restart();
+  void set_temperature(float temperature);
   core::SlotState state() const { return {words_->data<int32_t>(), layout_}; }
   core::KvCache kv() const;
   core::Rows rows(int32_t count) const {

@@ -62,7 +62,7 @@ Tensor random_weight(int64_t n, int64_t k, int64_t count) {
   return weight;
 }
 
-Sequences::Sequences(int32_t context, float temperature) : context_(context) {
+Sequences::Sequences(int32_t context) : context_(context) {
   constexpr int32_t columns = kPositions / kBlockSize;
   num_blocks_ = kSlots * columns;
   layout_ = core::SlotLayout::make(kSlots, columns, kVocab);
@@ -73,7 +73,6 @@ Sequences::Sequences(int32_t context, float temperature) : context_(context) {
   std::vector<int32_t> slots;
   for (int32_t slot = 0; slot < kSlots; ++slot) {
     set(layout_.length, slot, context - 1);
-    set(layout_.temperature, slot, std::bit_cast<int32_t>(temperature));
     set(layout_.top_p, slot, std::bit_cast<int32_t>(1.0f));
     set(layout_.repetition, slot, std::bit_cast<int32_t>(1.0f));
     set(layout_.seed_low, slot, slot + 1);
@@ -103,6 +102,14 @@ void Sequences::restart() {
         cudaMemcpy(to, lengths.data(), lengths.size() * sizeof(int32_t), cudaMemcpyHostToDevice),
         "copying lengths");
   }
+}
+
+void Sequences::set_temperature(float temperature) {
+  const std::vector<float> temperatures(kSlots, temperature);
+  cuda::check(
+      cudaMemcpy(words_->data<int32_t>() + layout_.temperature, temperatures.data(),
+                 temperatures.size() * sizeof(float), cudaMemcpyHostToDevice),
+      "copying temperatures");
 }
 
 core::KvCache Sequences::kv() const {
