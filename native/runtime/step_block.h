@@ -88,6 +88,6 @@ void parse_step(std::span<const int32_t> words, const StepLimits& limits, Step& 
 constexpr int kResultHeaderWords = 6;
 constexpr int kResultRowWords = 3;
 constexpr int32_t kRowStopped = 1;  // flag of a row whose token is one of its slot's stop ids
-constexpr int kMaxStepsInFlight = 2;
+constexpr int kMaxStepsInFlight = 3;
 
 }  // namespace permafrost::runtime

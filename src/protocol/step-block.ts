@@ -31,8 +31,8 @@
  * low 31 bits saying how often it was generated.
  *
  * Up to MAX_STEPS_IN_FLIGHT steps may be submitted before the first one's result has arrived. A
- * slot that drew a stop id in step n therefore decodes once more in step n + 1 if that step was
- * submitted before; the scheduler provides the block for it and drops the token.
+ * slot that drew a stop id therefore decodes on in the steps that were submitted before; the
+ * scheduler provides the blocks for that and drops the tokens.
  *
  * A result row belongs to the sequence that held the slot in that step. Every step yields exactly
  * one result or failure, in order. A step that fails on the device counts as run: its releases,
@@ -54,7 +54,7 @@ export const RESULT_HEADER_WORDS = 6;
 export const RESULT_ROW_WORDS = 3;
 
 /** Steps that a worker takes before the first one's result is back. */
-export const MAX_STEPS_IN_FLIGHT = 2;
+export const MAX_STEPS_IN_FLIGHT = 3;
 
 /** Offsets into the step's header. */
 export const StepHeader = {

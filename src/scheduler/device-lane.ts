@@ -31,6 +31,12 @@ export interface LaneHistory {
 }
 
 /** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
+/**
+ * Within it a step's answer has come from the device through the worker to the scheduler and the next
+ * step has gone back, but for rare delays.
+ */
+const SHORT_STEP_MICROS = 2_000;
+
 export class DeviceLane {
   readonly index: number;
   readonly limits: DeviceLimits;
@@ -104,8 +110,13 @@ export class DeviceLane {
     return this.steps.next;
   }
 
+  /** Two steps keep a device busy, but for short ones: the next may end before the answer is here. */
   get canTakeStep(): boolean {
-    return this.isAlive && !this.steps.isFull;
+    if (!this.isAlive || this.steps.isFull) return false;
+    if (!this.steps.isAhead) return true;
+    if (this.prefilling.length > 0 || this.inbox.size > 0) return false;
+    const micros = this.times.decodeMicros(this.running.length);
+    return micros > 0 && micros < SHORT_STEP_MICROS;
   }
 
   /** Nobody is on it, on the way to it, or in a step under way. */

@@ -31,6 +31,11 @@ export class StepPipeline {
     return this.#inFlight.length >= this.#maxInFlight;
   }
 
+  /** Whether a step is running, and another one waits behind it. */
+  get isAhead(): boolean {
+    return this.#inFlight.length >= 2;
+  }
+
   /** An empty step to plan; it counts for nothing until it is pushed. */
   prepare(): StepInFlight {
     const step = this.#idle.pop() ?? new StepInFlight(this.#numSlots);

@@ -1,7 +1,8 @@
 /**
  * How long a step takes: some time in any case, some for every sequence that decodes, and for every
- * prompt token some that grows with its position, since it attends to all before it. Learned from the steps that have run by recursive least squares, in which
- * older steps count less and less (Haykin: Adaptive Filter Theory, chapter on the RLS algorithm).
+ * prompt token some that grows with its position, since it attends to all before it. Learned from
+ * the steps that have run by recursive least squares, in which older steps count less and less
+ * (Haykin: Adaptive Filter Theory, chapter on the RLS algorithm).
  */
 
 /** Weight of a step against the one after it: about the last 50 count. */

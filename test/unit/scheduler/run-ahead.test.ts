@@ -104,3 +104,50 @@ describe('two steps in flight', () => {
     cluster.checkUndisturbed();
   });
 });
+
+describe('three steps in flight', () => {
+  /** Steps that go out one after the other once decoding takes so long. */
+  function numAhead(stepMicros: number): number {
+    const cluster = new Cluster({ maxStepsInFlight: 3, cost: () => stepMicros });
+    cluster.add({ key: 1, params: { maxTokens: 40 } });
+    for (let step = 0; step < 20; step++) {
+      cluster.submit();
+      cluster.deliver();
+    }
+    let count = 0;
+    while (cluster.submit()) count++;
+    cluster.run();
+    cluster.checkUndisturbed();
+    return count;
+  }
+
+  it('are for steps that take less than 2 ms', () => {
+    expect([1_000, 1_900, 2_100, 8_000].map(numAhead)).toEqual([3, 3, 2, 2]);
+  });
+
+  it('begin when it is known how long steps take, and end where a prompt is to be computed', () => {
+    const cluster = new Cluster({
+      devices: [{ maxBatchedTokens: 16 }],
+      maxStepsInFlight: 3,
+      cost: () => 1_000,
+    });
+    const submitAll = () => {
+      let count = 0;
+      while (cluster.submit()) count++;
+      return count;
+    };
+    cluster.add({ key: 1, params: { maxTokens: 40 } });
+    expect(submitAll()).toBe(2);
+    for (let step = 0; step < 20; step++) {
+      cluster.deliver();
+      cluster.submit();
+    }
+    while (cluster.deliver());
+    expect(submitAll()).toBe(3);
+    while (cluster.deliver());
+    cluster.add({ key: 2, promptLength: 40, params: { maxTokens: 4 } });
+    expect(submitAll()).toBe(2);
+    cluster.run();
+    cluster.checkUndisturbed();
+  });
+});
