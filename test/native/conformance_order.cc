@@ -133,7 +133,8 @@ void accounting(Device& device) {
   CHECK(memory.free_bytes > 0 && memory.free_bytes <= memory.total_bytes);
   const core::CacheBudget little = device->cache_budget(0.5, 1000);
   const core::CacheBudget much = device->cache_budget(0.9, 1000);
-  CHECK(little.bytes >= 0 && little.bytes <= much.bytes && much.graph_bytes >= 0);
+  const auto others = static_cast<int64_t>(memory.total_bytes / 4);  // may come or go meanwhile
+  CHECK(little.bytes >= 0 && little.bytes <= much.bytes + others && much.graph_bytes >= 0);
   CHECK(much.bytes <= static_cast<int64_t>(memory.total_bytes));
   CHECK(error_of([&] { device->allocate(size_t{1} << 46); }) == "ERR_OUT_OF_MEMORY");
   CHECK(context->live().allocations == before.allocations);
