@@ -36,7 +36,7 @@ the peaks of resident memory. Of every row the host keeps up to 28 bytes, to kno
 rest of its growth is what a heap breathes. Then a job of longer rows is killed with \`kill -9\` at random
 moments, resumed, and its output checked.`,
   scheduler: `One scheduler on one thread; every device takes 1 ms for a step and runs 256 sequences with prompts
-and outputs of 100 to 1,024 tokens, no two of them alike, prefix caching on, two steps in flight.
+and outputs of 100 to 1,024 tokens, no two of them alike, prefix caching on, up to three steps in flight.
 Each number of devices has a thread, and a heap, of its own; the threads take turns. The devices' time
 is virtual, the scheduler's is measured: taking a result in, adding the requests
 that replace those that ended, and giving out the next steps. Text and messages are not part of it.

@@ -4,14 +4,13 @@
 import {
   ADMIT_WORDS,
   Admit,
+  MAX_STEPS_IN_FLIGHT,
   RESULT_HEADER_WORDS,
   RESULT_ROW_WORDS,
   ResultHeader,
   STEP_HEADER_WORDS,
   StepHeader,
 } from '../../dist/protocol/step-block.js';
-
-const MAX_UNDER_WAY = 2;
 
 export class BenchDevice {
   #decodes;
@@ -26,13 +25,13 @@ export class BenchDevice {
     this.#vocabSize = vocabSize;
     this.#stepMicros = stepMicros;
     const numWords = RESULT_HEADER_WORDS + RESULT_ROW_WORDS * numSlots;
-    this.#results = Array.from({ length: MAX_UNDER_WAY }, () => new Int32Array(numWords));
+    this.#results = Array.from({ length: MAX_STEPS_IN_FLIGHT }, () => new Int32Array(numWords));
   }
 
-  /** Takes a step and gives its result, valid until the one after the next. */
+  /** Takes a step and gives its result, valid while as many others are in flight. */
   run(words) {
     const result = this.#results[this.#next];
-    this.#next = (this.#next + 1) % MAX_UNDER_WAY;
+    this.#next = (this.#next + 1) % MAX_STEPS_IN_FLIGHT;
     let at = STEP_HEADER_WORDS;
     for (let i = 0; i < words[StepHeader.numReleased]; i += 1) this.#decodes[words[at++]] = 0;
     for (let i = 0; i < words[StepHeader.numAdmitted]; i += 1) {

@@ -79,15 +79,7 @@ function limitsOf(rows, stepMicros) {
   };
 }
 
-export async function run(values, log) {
-  const numsDevices = counts('devices', values.devices).sort((a, b) => a - b);
-  const milliseconds = count('milliseconds', values.milliseconds);
-  const rounds = count('rounds', values.rounds);
-  if (!existsSync(fileURLToPath(SCHEDULER))) {
-    throw new Error('dist/scheduler is missing: npm run build:ts');
-  }
-  const { STEP_MICROS } = await import('./simulation.js');
-  const simulations = numsDevices.map((numDevices) => new SimulationThread(numDevices));
+async function runRounds(simulations, { milliseconds, rounds }, log) {
   for (const simulation of simulations) {
     log(`warming up ${simulation.numDevices} device(s)`);
     await simulation.run(Math.max(WARMUP_MS, WARMUP_STEPS / simulation.numDevices));
@@ -98,7 +90,22 @@ export async function run(values, log) {
       simulation.results.push(await simulation.run(milliseconds));
     }
   }
-  for (const simulation of simulations) await simulation.close();
+}
+
+export async function run(values, log) {
+  const numsDevices = counts('devices', values.devices).sort((a, b) => a - b);
+  const milliseconds = count('milliseconds', values.milliseconds);
+  const rounds = count('rounds', values.rounds);
+  if (!existsSync(fileURLToPath(SCHEDULER))) {
+    throw new Error('dist/scheduler is missing: npm run build:ts');
+  }
+  const { STEP_MICROS } = await import('./simulation.js');
+  const simulations = numsDevices.map((numDevices) => new SimulationThread(numDevices));
+  try {
+    await runRounds(simulations, { milliseconds, rounds }, log);
+  } finally {
+    for (const simulation of simulations) await simulation.close();
+  }
   const rows = simulations.map(({ numDevices, results }) => ({
     devices: numDevices,
     ...medians(results),

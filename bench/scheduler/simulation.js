@@ -2,6 +2,7 @@
 // result is taken in when its step has ended and the scheduler is free, and the next steps reach
 // their devices when the scheduler is done with it.
 
+import { MAX_STEPS_IN_FLIGHT } from '../../dist/protocol/step-block.js';
 import { Scheduler } from '../../dist/scheduler/scheduler.js';
 import { BenchDevice } from './device.js';
 
@@ -64,9 +65,6 @@ function* requestsFrom(seed) {
     };
   }
 }
-
-/** Steps on the device and behind it that one device can have. */
-const MAX_UNDER_WAY = 2;
 
 export class Simulation {
   #scheduler;
@@ -160,7 +158,7 @@ export class Simulation {
   #copy(index, words) {
     const copies = this.#wordCopies[index];
     const at = copies.next;
-    copies.next = (at + 1) % MAX_UNDER_WAY;
+    copies.next = (at + 1) % MAX_STEPS_IN_FLIGHT;
     if (!(copies.buffers[at]?.length >= words.length)) {
       copies.buffers[at] = new Int32Array(2 * words.length);
     }
