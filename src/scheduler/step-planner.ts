@@ -41,8 +41,8 @@ export function planStep(
 
 /**
  * Every running sequence decodes, if need be at the cost of the least important ones, unless it
- * needs its last token or its mask first. Who has to go can't come straight back in the same step: that takes
- * the blocks it left and those kept for others.
+ * needs its last token or its mask first. Who has to go can't come straight back in the same step:
+ * that takes the blocks it left and those kept for others.
  */
 function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight): void {
   const { running, blocks } = lane;
