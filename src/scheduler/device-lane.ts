@@ -31,10 +31,7 @@ export interface LaneHistory {
 }
 
 /** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
-/**
- * Within it a step's answer has come from the device through the worker to the scheduler and the next
- * step has gone back, but for rare delays.
- */
+/** Steps of 1 ms left a device waiting with two in flight: see docs/performance.md. */
 const SHORT_STEP_MICROS = 2_000;
 
 export class DeviceLane {
