@@ -8,10 +8,10 @@ import { type PrefillLimits, prefillTokens } from './prefill-budget.js';
 import { PrefixCache } from './prefix-cache.js';
 import { hashBlock } from './prefix-hashes.js';
 import { RankedList } from './ranked-list.js';
-import { RecentTokens } from './recent-tokens.js';
 import { RequestQueue } from './request-queue.js';
 import type { SeenTokens } from './seen-tokens.js';
 import { NEVER_CACHED, precedes, type ScheduledRequest, type Sequence } from './sequence.js';
+import { SlotTable } from './slot-table.js';
 import { StepBlockWriter } from './step-block-writer.js';
 import type { StepInFlight } from './step-in-flight.js';
 import { StepPipeline } from './step-pipeline.js';
@@ -30,21 +30,21 @@ export interface LaneHistory {
   readonly nextStep: number;
 }
 
-/** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
 /** Steps of 1 ms left a device waiting with two in flight: see docs/performance.md. */
 const SHORT_STEP_MICROS = 2_000;
 
+/** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
 export class DeviceLane {
   readonly index: number;
   readonly limits: DeviceLimits;
   readonly blocks: BlockManager;
-  readonly running = new RankedList();
-  readonly prefilling = new RankedList();
+  readonly running: RankedList;
+  readonly prefilling: RankedList;
   /** Who comes next. */
   readonly inbox = new Inbox();
   readonly writer = new StepBlockWriter();
+  readonly slots: SlotTable;
   readonly steps: StepPipeline;
-  readonly #recent: RecentTokens;
   readonly counters: DeviceCounters;
   readonly times: StepTimeModel;
   readonly admission: Admission;
@@ -75,11 +75,13 @@ export class DeviceLane {
     this.limits = limits;
     this.blocks = new BlockManager(numBlocks, blockSize, prefixCaching);
     this.counters = history.counters;
-    this.steps = new StepPipeline(numSlots, maxStepsInFlight, history.nextStep);
+    this.slots = new SlotTable(numSlots);
+    this.running = new RankedList(numSlots);
+    this.prefilling = new RankedList(numSlots);
+    this.steps = new StepPipeline(this.slots, maxStepsInFlight, history.nextStep);
     this.times = new StepTimeModel(numSlots, maxBatchedTokens);
     this.#prefillLimits = { maxTokens: maxBatchedTokens, leastTokens: blockSize };
     this.admission = new Admission(this, seen);
-    this.#recent = new RecentTokens(numSlots);
     this.#freeSlots = Int32Array.from({ length: numSlots }, (_, index) => numSlots - 1 - index);
     this.#numFreeSlots = numSlots;
   }
@@ -162,8 +164,7 @@ export class DeviceLane {
   seat(sequence: Sequence): void {
     const slot = this.#freeSlots[--this.#numFreeSlots];
     if (slot === undefined) throw new PermafrostError('ERR_INTERNAL', 'no slot is free');
-    sequence.slot = slot;
-    sequence.recent = this.#recent;
+    sequence.enterSlot(this.slots, slot);
     sequence.deviceIndex = this.index;
     sequence.state = 'prefilling';
     const { blocks } = sequence;
@@ -184,6 +185,7 @@ export class DeviceLane {
     sequence.state = 'running';
     this.writer.mask(sequence);
     sequence.promptEndsIn = this.nextStep;
+    sequence.noteReserved();
     this.running.insert(sequence);
   }
 
@@ -196,15 +198,29 @@ export class DeviceLane {
   extend(sequence: Sequence): void {
     this.blocks.append(sequence.blocks, 1);
     sequence.numReserved += this.blocks.blockSize;
+    sequence.noteReserved();
     this.writer.append(sequence, sequence.blocks.length - 1);
     if (!this.#isGrowing(sequence)) this.#numGrowing--;
+  }
+
+  /** The last step planned draws a sequence's last token: slot and blocks are for others. */
+  retire(sequence: Sequence): void {
+    this.steps.keepRows(sequence);
+    this.#release(sequence);
+    sequence.state = 'draining';
+  }
+
+  /** Takes slot and blocks from a sequence, and what steps under way compute for it is dropped. */
+  release(sequence: Sequence): void {
+    this.steps.drop(sequence);
+    this.#release(sequence);
   }
 
   /**
    * Takes slot and blocks from a sequence. The device hears of it in its next step, and until then
    * runs steps that were submitted before: they run first, so others may have both at once.
    */
-  release(sequence: Sequence): void {
+  #release(sequence: Sequence): void {
     this.cacheBlocks(sequence);
     if (this.#isGrowing(sequence)) this.#numGrowing--;
     if (sequence.state === 'running') {

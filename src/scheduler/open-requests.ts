@@ -135,15 +135,16 @@ export class OpenRequests {
     if (sequence.state === 'finished') return;
     this.#takeAway(sequence);
     sequence.state = 'finished';
-    sequence.stint++;
     sequence.request.numOpen--;
   }
 
   /** Takes an open sequence from its queue or its device. */
   #takeAway(sequence: Sequence): void {
     const { state, queue, deviceIndex } = sequence;
+    const lane = this.#options.lanes[deviceIndex];
     if (state === 'waiting') queue?.remove(sequence);
-    else if (state !== 'draining') this.#options.lanes[deviceIndex]?.release(sequence);
+    else if (state === 'draining') lane?.steps.dropFormer(sequence);
+    else lane?.release(sequence);
   }
 
   #close(request: ScheduledRequest): void {

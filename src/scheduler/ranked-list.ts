@@ -1,9 +1,17 @@
 import { PermafrostError } from '../protocol/errors.js';
 import { precedes, type Sequence } from './sequence.js';
 
-/** The sequences on a device, most important first. At most some hundreds: shifting them is cheap. */
+/**
+ * The sequences on a device and their slots, most important first. At most some hundreds: shifting
+ * them is cheap.
+ */
 export class RankedList {
   readonly #sequences: Sequence[] = [];
+  readonly #slots: Int32Array;
+
+  constructor(numSlots: number) {
+    this.#slots = new Int32Array(numSlots);
+  }
 
   get length(): number {
     return this.#sequences.length;
@@ -18,6 +26,11 @@ export class RankedList {
     return sequence;
   }
 
+  /** The slot of the sequence at this index, which must be in the list. */
+  slotAt(index: number): number {
+    return this.#slots[index] ?? -1;
+  }
+
   /** The least important one. */
   last(): Sequence | undefined {
     // An index of -1 would make V8 look for a property of that name.
@@ -26,7 +39,10 @@ export class RankedList {
   }
 
   insert(sequence: Sequence): void {
-    this.#sequences.splice(this.#rank(sequence), 0, sequence);
+    const rank = this.#rank(sequence);
+    this.#slots.copyWithin(rank + 1, rank, this.length);
+    this.#slots[rank] = sequence.slot;
+    this.#sequences.splice(rank, 0, sequence);
   }
 
   remove(sequence: Sequence): void {
@@ -35,6 +51,7 @@ export class RankedList {
       throw new PermafrostError('ERR_INTERNAL', 'a sequence was removed that is not on the device');
     }
     this.#sequences.splice(index, 1);
+    this.#slots.copyWithin(index, index + 1, this.length + 1);
   }
 
   /** How many precede the sequence. */

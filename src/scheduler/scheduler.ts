@@ -16,7 +16,7 @@ import { OpenRequests, type SchedulerTotals } from './open-requests.js';
 import { checkTokenId, type ResolvedRequest } from './resolved-request.js';
 import { SeenTokens } from './seen-tokens.js';
 import { NEVER_CACHED, ScheduledRequest, type Sequence } from './sequence.js';
-import type { ScheduledStep } from './step-in-flight.js';
+import { RowOwner, type ScheduledStep, type StepInFlight } from './step-in-flight.js';
 import { planStep } from './step-planner.js';
 import { StepResult } from './step-result.js';
 
@@ -192,10 +192,7 @@ export class Scheduler {
         `the result of step ${step.stepId} has ${result.numRows} rows, not ${step.numRows}`,
       );
     }
-    for (let row = 0; row < result.numRows; row++) {
-      const sequence = step.claim(result.slot(row));
-      if (sequence !== null) this.#accept(sequence, result, row, nowMs);
-    }
+    this.#acceptRows(lane, step, nowMs);
     lane.counters.count(step, result);
     const { numDecode, numPrefillTokens, prefillPositions } = step;
     lane.times.learn(numDecode, numPrefillTokens, prefillPositions, result.deviceMicros);
@@ -214,7 +211,11 @@ export class Scheduler {
     const lane = this.#lane(deviceIndex);
     if (!lane.isAlive) return this.effects;
     const step = lane.steps.oldest(stepId);
-    step.forEachPresent((sequence) => this.#open.fail(sequence.request, error));
+    const failing = new Set<Sequence>();
+    step.collect(failing);
+    for (const request of new Set(Array.from(failing, (sequence) => sequence.request))) {
+      this.#open.fail(request, error);
+    }
     for (const sequence of lane.present()) {
       if (sequence.borrowedIn > step.number) this.#open.sendBack(sequence);
       // What it has cached may be about to be forgotten, and what follows could not be found then.
@@ -296,6 +297,24 @@ export class Scheduler {
       if (reason !== null) this.#open.end(sequence, reason);
       else if (sequence.numKnown >= scheduled.maxLength) this.#open.end(sequence, 'length');
     }
+  }
+
+  /** Gives the tokens of the result that is loaded to the sequences they were drawn for. */
+  #acceptRows({ slots }: DeviceLane, step: StepInFlight, nowMs: number): void {
+    const result = this.#result;
+    let numAdded = 0;
+    for (let row = 0; row < result.numRows; row++) {
+      const slot = result.slot(row);
+      const owner = step.claim(slot);
+      if (owner === RowOwner.nobody) continue;
+      if (owner === RowOwner.slot) {
+        if (result.isPlain(row) && slots.tryAdd(slot, result.token(row))) numAdded++;
+        else this.#accept(slots.sequenceAt(slot), result, row, nowMs);
+      } else {
+        this.#accept(step.formerOwner(slot), result, row, nowMs);
+      }
+    }
+    this.#open.totals.completionTokens += numAdded;
   }
 
   /** Gives a sequence the token that was drawn for it. */

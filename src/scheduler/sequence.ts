@@ -22,10 +22,17 @@ interface SequenceHolder {
   remove(sequence: Sequence): void;
 }
 
-/** Where a device keeps the latest tokens of its sequences: see recent-tokens.ts. */
-interface TokenKeeper {
-  add(sequence: Sequence, token: number): void;
-  handOver(sequence: Sequence, target: WordBuffer): void;
+/** Where a device keeps the numbers and the latest tokens of its sequences: see slot-table.ts. */
+interface SlotKeeper {
+  enter(slot: number, sequence: Sequence): void;
+  leave(slot: number): void;
+  numComputedAt(slot: number): number;
+  setNumComputed(slot: number, numComputed: number): void;
+  numKnownAt(slot: number): number;
+  setNumKnown(slot: number, numKnown: number): void;
+  decodeUntil(slot: number, numComputed: number): void;
+  growUntil(slot: number, numKnown: number, numHandedOver: number): void;
+  handOver(slot: number, position: number, target: WordBuffer): void;
 }
 
 /** A request that has not ended. */
@@ -84,21 +91,16 @@ export class ScheduledRequest {
   }
 }
 
-/**
- * One choice of a request. What every step looks at stands in its first fields, side by side, and
- * not in objects behind them: with thousands of sequences it is memory that takes time.
- */
+/** One choice of a request. While it has a slot, its device keeps what every step asks of it. */
 export class Sequence {
-  /** Counts its stays on a device: what a step of an earlier stay still brings is dropped. */
-  stint = 0;
   /** -1 without one. */
   slot = -1;
+  /** Its device's, while it has a slot. */
+  #slots: SlotKeeper | null = null;
+  #numKnown: number;
+  #numComputed = 0;
   /** Most tokens that prompt and output can have together. */
   readonly maxLength: number;
-  /** Tokens known here: those that steps under way draw are not among them. */
-  numKnown: number;
-  /** Positions whose KV is computed, or will be by the steps under way. */
-  numComputed = 0;
   /** Positions that its blocks hold. */
   numReserved = 0;
   /** Its first blocks are cached, so many; NEVER_CACHED when no more will be. */
@@ -106,8 +108,6 @@ export class Sequence {
   /** Hash and serial number of the last one of them. */
   cachedHash = 0;
   cachedSerial = 0;
-  /** Generated tokens that its device keeps, see recent-tokens.ts. */
-  numRecent = 0;
   /** -1 = none. */
   readonly numLogprobs: number;
   readonly needsLastToken: boolean;
@@ -116,8 +116,6 @@ export class Sequence {
   mask: Int32Array | null = null;
   /** Whether this scheduler has not drawn a token for it. */
   isUntouched = true;
-  /** Its device's, while it has a slot. */
-  recent: TokenKeeper | null = null;
 
   readonly request: ScheduledRequest;
   readonly #generated = new WordBuffer();
@@ -162,7 +160,7 @@ export class Sequence {
     this.numLogprobs = params.numLogprobs;
     this.needsLastToken = request.needsLastToken;
     this.tellsTokens = request.tellsTokens;
-    this.numKnown = promptIds.length;
+    this.#numKnown = promptIds.length;
     this.choice = choice;
     this.priority = request.priority;
     this.arrival = arrival;
@@ -173,25 +171,62 @@ export class Sequence {
     }
   }
 
+  /** Tokens known here: those that steps under way draw are not among them. */
+  get numKnown(): number {
+    return this.#slots === null ? this.#numKnown : this.#slots.numKnownAt(this.slot);
+  }
+
+  /** Positions whose KV is computed, or will be by the steps under way. */
+  get numComputed(): number {
+    return this.#slots === null ? this.#numComputed : this.#slots.numComputedAt(this.slot);
+  }
+
+  set numComputed(count: number) {
+    if (this.#slots === null) this.#numComputed = count;
+    else this.#slots.setNumComputed(this.slot, count);
+  }
+
   /** All generated tokens that are known. */
   get generated(): WordBuffer {
-    this.recent?.handOver(this, this.#generated);
-    return this.#generated;
+    const generated = this.#generated;
+    if (this.#slots !== null) {
+      this.#slots.handOver(this.slot, this.promptLength + generated.length, generated);
+    }
+    return generated;
   }
 
   addToken(id: number): void {
     this.mask = null;
-    if (this.recent === null) this.#generated.push(id);
-    else this.recent.add(this, id);
-    this.numKnown++;
+    this.generated.push(id);
+    this.#setNumKnown(this.numKnown + 1);
+    this.#noteGrowth();
+  }
+
+  enterSlot(slots: SlotKeeper, slot: number): void {
+    slots.enter(slot, this);
+    this.slot = slot;
+    this.#slots = slots;
+    this.#noteGrowth();
   }
 
   /** Has no slot any more, nor anything that its device keeps for it. */
   leaveSlot(): void {
-    this.recent?.handOver(this, this.#generated);
-    this.recent = null;
+    const slots = this.#slots;
+    if (slots === null) return;
+    const { numKnown, numComputed, slot } = this;
+    void this.generated;
+    this.#numKnown = numKnown;
+    this.#numComputed = numComputed;
+    this.#slots = null;
     this.slot = -1;
     this.numReserved = 0;
+    slots.leave(slot);
+  }
+
+  /** It runs, and may decode into all positions that its blocks hold. */
+  noteReserved(): void {
+    const numPlain = this.needsLastToken ? 0 : Math.min(this.numReserved, this.maxLength - 2);
+    this.#slots?.decodeUntil(this.slot, numPlain);
   }
 
   /** Waits again, with nothing computed; tokens under way are dropped and will be drawn again. */
@@ -201,14 +236,13 @@ export class Sequence {
     this.numCachedBlocks = 0;
     this.borrowedIn = -1;
     this.promptEndsIn = -1;
-    this.stint++;
   }
 
   /** Keeps the first `numTokens` generated tokens and says how many others there were. */
   keep(numTokens: number): number {
     const numDropped = Math.max(0, this.generated.length - numTokens);
-    this.generated.truncate(numTokens);
-    this.numKnown -= numDropped;
+    this.#generated.truncate(numTokens);
+    this.#setNumKnown(this.numKnown - numDropped);
     return numDropped;
   }
 
@@ -253,6 +287,19 @@ export class Sequence {
     if (end <= promptLength) return;
     const first = Math.max(start, promptLength);
     this.generated.copyTo(target, first - start, first - promptLength, end - first);
+  }
+
+  #setNumKnown(count: number): void {
+    if (this.#slots === null) this.#numKnown = count;
+    else this.#slots.setNumKnown(this.slot, count);
+  }
+
+  /** Its device need not look at it for new tokens, as long as these do nothing but add up. */
+  #noteGrowth(): void {
+    const { isUntouched, numLogprobs, tellsTokens, needsLastToken } = this;
+    const isPlain = !isUntouched && numLogprobs < 0 && !tellsTokens && !needsLastToken;
+    const numHandedOver = this.promptLength + this.#generated.length;
+    this.#slots?.growUntil(this.slot, isPlain ? this.maxLength - 1 : 0, numHandedOver);
   }
 }
 

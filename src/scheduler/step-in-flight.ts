@@ -1,5 +1,6 @@
 import { PermafrostError } from '../protocol/errors.js';
 import type { Sequence } from './sequence.js';
+import type { SlotTable } from './slot-table.js';
 
 /** A step to submit. */
 export interface ScheduledStep {
@@ -9,6 +10,18 @@ export interface ScheduledStep {
   /** Sequences that decode. */
   readonly numDecode: number;
   readonly numPrefillTokens: number;
+}
+
+/** What the result of a step has for a slot. */
+export enum RowOwner {
+  /** It has no row for the slot, or its row was claimed. */
+  none = 0,
+  /** The row is the slot's. */
+  slot = 1,
+  /** The row is that of a sequence which has given the slot back. */
+  former = 2,
+  /** Whoever the row was for has left. */
+  nobody = 3,
 }
 
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
@@ -28,19 +41,16 @@ export class StepInFlight implements ScheduledStep {
    * step, but not to this one: a block's new owner could write while its old one still reads.
    */
   readonly retiring: Sequence[] = [];
-  /** Sequences that have prompt tokens computed. */
+  /** Sequences that have prompt tokens computed, and have not left since. */
   readonly prefilled: Sequence[] = [];
-  // The first #numParticipants entries count. Older ones stay until they are overwritten, since
-  // shrinking these arrays would allocate them anew in every step.
-  readonly #participants: Sequence[] = [];
-  readonly #stints: Int32Array;
-  #numParticipants = 0;
-  /** The participant a slot's row belongs to, or -1. */
-  readonly #rowOwners: Int32Array;
+  readonly #slots: SlotTable;
+  /** By slot. */
+  readonly #owners: Uint8Array;
+  readonly #formerOwners = new Map<number, Sequence>();
 
-  constructor(numSlots: number) {
-    this.#stints = new Int32Array(numSlots);
-    this.#rowOwners = new Int32Array(numSlots).fill(-1);
+  constructor(slots: SlotTable) {
+    this.#slots = slots;
+    this.#owners = new Uint8Array(slots.numSlots);
   }
 
   /** Forgets the last use. */
@@ -53,12 +63,12 @@ export class StepInFlight implements ScheduledStep {
     this.numRows = 0;
     this.retiring.length = 0;
     this.prefilled.length = 0;
-    this.#numParticipants = 0;
-    this.#rowOwners.fill(-1);
+    this.#owners.fill(RowOwner.none);
+    if (this.#formerOwners.size > 0) this.#formerOwners.clear();
   }
 
   get isEmpty(): boolean {
-    return this.#numParticipants === 0;
+    return this.numRows === 0 && this.prefilled.length === 0;
   }
 
   /** Adds a sequence of which the step computes prompt tokens, `count` more of them. */
@@ -66,50 +76,77 @@ export class StepInFlight implements ScheduledStep {
     this.prefilled.push(sequence);
     this.numPrefillTokens += count;
     this.prefillPositions += count * (sequence.numComputed - (count + 1) / 2);
-    if (sequence.state === 'running') this.addDraw(sequence);
-    else this.#addParticipant(sequence);
+    if (sequence.state === 'running') this.addLookedAt(sequence);
   }
 
   /** Adds a sequence for which the step draws a token, after what it computes has been counted. */
-  addDraw(sequence: Sequence): void {
-    this.#rowOwners[sequence.slot] = this.#numParticipants;
-    this.#addParticipant(sequence);
-    this.numRows++;
+  addLookedAt(sequence: Sequence): void {
+    this.addRow(sequence.slot);
     if (sequence.isAtLimit) this.retiring.push(sequence);
   }
 
+  /** Adds a slot for whose sequence the step draws a token, and not its last one. */
+  addRow(slot: number): void {
+    this.#owners[slot] = RowOwner.slot;
+    this.numRows++;
+  }
+
+  /** A sequence gives its slot back and still gets the row. */
+  keepRow(sequence: Sequence): void {
+    if (this.#owners[sequence.slot] !== RowOwner.slot) return;
+    this.#owners[sequence.slot] = RowOwner.former;
+    this.#formerOwners.set(sequence.slot, sequence);
+  }
+
+  /** A sequence leaves its slot, and what the step computes for it is of no use. */
+  drop(sequence: Sequence): void {
+    if (this.#owners[sequence.slot] === RowOwner.slot) this.#owners[sequence.slot] = RowOwner.nobody;
+    const index = this.prefilled.indexOf(sequence);
+    if (index !== -1) this.prefilled.splice(index, 1);
+  }
+
+  /** A sequence that has given its slot back has no use for its row any more. */
+  dropFormer(sequence: Sequence): void {
+    for (const [slot, owner] of this.#formerOwners) {
+      if (owner !== sequence) continue;
+      this.#formerOwners.delete(slot);
+      this.#owners[slot] = RowOwner.nobody;
+    }
+    const index = this.prefilled.indexOf(sequence);
+    if (index !== -1) this.prefilled.splice(index, 1);
+  }
+
   /**
-   * The sequence that a result's row belongs to, once; null when it has left since.
+   * Whose a result's row is; the next call for the slot throws.
    * @throws ERR_PROTOCOL when the step expected no row for the slot.
    */
-  claim(slot: number): Sequence | null {
-    const index = this.#rowOwners[slot] ?? -1;
-    if (index === -1) {
+  claim(slot: number): RowOwner {
+    const owner = this.#owners[slot] ?? RowOwner.none;
+    if (owner === RowOwner.none) {
       throw new PermafrostError(
         'ERR_PROTOCOL',
         `the result of step ${this.stepId} has an unexpected row for slot ${slot}`,
       );
     }
-    this.#rowOwners[slot] = -1;
-    return this.#present(index);
+    this.#owners[slot] = RowOwner.none;
+    return owner;
   }
 
-  /** Calls back for every sequence that took part and has not left since. */
-  forEachPresent(visit: (sequence: Sequence) => void): void {
-    for (let index = 0; index < this.#numParticipants; index++) {
-      const sequence = this.#present(index);
-      if (sequence !== null) visit(sequence);
+  /** @throws ERR_INTERNAL unless the slot's row is a former owner's. */
+  formerOwner(slot: number): Sequence {
+    const owner = this.#formerOwners.get(slot);
+    if (owner === undefined) {
+      throw new PermafrostError('ERR_INTERNAL', `slot ${slot} has no former owner`);
     }
+    return owner;
   }
 
-  #addParticipant(sequence: Sequence): void {
-    this.#participants[this.#numParticipants] = sequence;
-    this.#stints[this.#numParticipants] = sequence.stint;
-    this.#numParticipants++;
-  }
-
-  #present(index: number): Sequence | null {
-    const sequence = this.#participants[index];
-    return sequence !== undefined && sequence.stint === this.#stints[index] ? sequence : null;
+  /** Adds every sequence that takes part and has not left since. */
+  collect(sequences: Set<Sequence>): void {
+    for (let slot = 0; slot < this.#owners.length; slot++) {
+      if (this.#owners[slot] === RowOwner.slot) sequences.add(this.#slots.sequenceAt(slot));
+    }
+    for (const sequence of this.#formerOwners.values()) sequences.add(sequence);
+    for (const sequence of this.prefilled) sequences.add(sequence);
   }
 }

@@ -1,10 +1,11 @@
 import { PermafrostError } from '../protocol/errors.js';
 import type { Sequence } from './sequence.js';
+import type { SlotTable } from './slot-table.js';
 import { StepInFlight } from './step-in-flight.js';
 
 /** The steps of one device: those under way in the order of their submission, and idle ones. */
 export class StepPipeline {
-  readonly #numSlots: number;
+  readonly #slots: SlotTable;
   readonly #maxInFlight: number;
   /** Oldest first. */
   readonly #inFlight: StepInFlight[] = [];
@@ -12,8 +13,8 @@ export class StepPipeline {
   #next: number;
 
   /** @param next The number of its first step. */
-  constructor(numSlots: number, maxInFlight: number, next: number) {
-    this.#numSlots = numSlots;
+  constructor(slots: SlotTable, maxInFlight: number, next: number) {
+    this.#slots = slots;
     this.#maxInFlight = maxInFlight;
     this.#next = next;
   }
@@ -38,7 +39,7 @@ export class StepPipeline {
 
   /** An empty step to plan; it counts for nothing until it is pushed. */
   prepare(): StepInFlight {
-    const step = this.#idle.pop() ?? new StepInFlight(this.#numSlots);
+    const step = this.#idle.pop() ?? new StepInFlight(this.#slots);
     step.reset(this.#next);
     return step;
   }
@@ -70,10 +71,25 @@ export class StepPipeline {
     return step;
   }
 
+  /** A sequence gives its slot back and still gets the tokens under way. */
+  keepRows(sequence: Sequence): void {
+    for (const step of this.#inFlight) step.keepRow(sequence);
+  }
+
+  /** What steps under way bring a sequence that is about to leave its slot is dropped. */
+  drop(sequence: Sequence): void {
+    for (const step of this.#inFlight) step.drop(sequence);
+  }
+
+  /** What steps under way bring a sequence that has given its slot back is dropped. */
+  dropFormer(sequence: Sequence): void {
+    for (const step of this.#inFlight) step.dropFormer(sequence);
+  }
+
   /** Every sequence that has a token under way or KV being computed. */
   sequences(): Set<Sequence> {
     const sequences = new Set<Sequence>();
-    for (const step of this.#inFlight) step.forEachPresent((sequence) => sequences.add(sequence));
+    for (const step of this.#inFlight) step.collect(sequences);
     return sequences;
   }
 }

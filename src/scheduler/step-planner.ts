@@ -32,10 +32,7 @@ export function planStep(
     // From the next step on, the other choices find the prompt.
     if (sequence.state === 'running') dispatcher.pushWaitingChoices(sequence.request);
   }
-  for (const sequence of step.retiring) {
-    lane.release(sequence);
-    sequence.state = 'draining';
-  }
+  for (const sequence of step.retiring) lane.retire(sequence);
   return step;
 }
 
@@ -45,8 +42,13 @@ export function planStep(
  * that takes the blocks it left and those kept for others.
  */
 function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight): void {
-  const { running, blocks } = lane;
+  const { running, blocks, slots } = lane;
   for (let rank = 0; rank < running.length; rank++) {
+    const slot = running.slotAt(rank);
+    if (slots.tryDecode(slot)) {
+      step.addRow(slot);
+      continue;
+    }
     const sequence = running.at(rank);
     if (sequence.needsLastToken && (sequence.awaitsToken || sequence.lacksMask)) {
       lane.writer.hold(sequence.slot);
@@ -62,7 +64,7 @@ function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight
     }
     sequence.numComputed++;
     if (sequence.needsLastToken) lane.writer.mask(sequence);
-    step.addDraw(sequence);
+    step.addLookedAt(sequence);
   }
   step.numDecode = step.numRows;
 }

@@ -76,6 +76,12 @@ export class StepResult {
     return this.#words[RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row + 1] ?? -1;
   }
 
+  /** Whether the row has a token, and nothing to say of it. */
+  isPlain(row: number): boolean {
+    const at = RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row;
+    return (this.#words[at + 1] ?? -1) >= 0 && this.#words[at + 2] === 0;
+  }
+
   /** Whether the row's token is one of its stop ids. */
   isStopped(row: number): boolean {
     const flags = this.#words[RESULT_HEADER_WORDS + RESULT_ROW_WORDS * row + 2] ?? 0;
