@@ -103,10 +103,13 @@ export class SlotTable {
 
   /** Moves the tokens from `position` on, none of which the sequence has yet, to its own buffer. */
   handOver(slot: number, position: number, target: WordBuffer): void {
-    const start = slot * CAPACITY;
     const end = this.numKnownAt(slot);
-    for (let at = position; at < end; at++) {
-      target.push(this.#tokens[start + (at & (CAPACITY - 1))] ?? -1);
+    const room = slot * CAPACITY;
+    for (let at = position; at < end; ) {
+      const start = at & (CAPACITY - 1);
+      const count = Math.min(end - at, CAPACITY - start);
+      target.appendRange(this.#tokens, room + start, room + start + count);
+      at += count;
     }
   }
 }

@@ -2,6 +2,7 @@ import { PermafrostError } from '../protocol/errors.js';
 
 const EMPTY = new Int32Array(0);
 const FIRST_CAPACITY = 16;
+const MAX_FIRST_CAPACITY = 1024;
 
 const SMALL = 256;
 
@@ -14,6 +15,12 @@ function growthOf(capacity: number): number {
 export class WordBuffer {
   #words = EMPTY;
   #length = 0;
+  readonly #firstCapacity: number;
+
+  /** @param expected Words that it will probably hold, if that is known. */
+  constructor(expected = 0) {
+    this.#firstCapacity = Math.max(FIRST_CAPACITY, Math.min(expected, MAX_FIRST_CAPACITY));
+  }
 
   get length(): number {
     return this.#length;
@@ -46,6 +53,15 @@ export class WordBuffer {
     this.#length = end;
   }
 
+  /** Appends the source's words from `start` to before `end`. */
+  appendRange(source: Int32Array, start: number, end: number): void {
+    const length = this.#length + end - start;
+    if (length > this.#words.length) this.#grow(length);
+    const words = this.#words;
+    for (let from = start, to = this.#length; from < end; from++, to++) words[to] = source[from] ?? 0;
+    this.#length = length;
+  }
+
   /** Appends another buffer's words from `start` on. */
   appendFrom(source: WordBuffer, start: number): void {
     for (let index = start; index < source.length; index++) this.push(source.get(index));
@@ -69,7 +85,7 @@ export class WordBuffer {
 
   #grow(needed: number): void {
     // Allocating costs more than the words do, so small buffers grow by more.
-    const grown = new Int32Array(Math.max(FIRST_CAPACITY, needed, growthOf(this.#words.length)));
+    const grown = new Int32Array(Math.max(this.#firstCapacity, needed, growthOf(this.#words.length)));
     grown.set(this.#words);
     this.#words = grown;
   }
