@@ -13,16 +13,16 @@ export interface ScheduledStep {
 }
 
 /** What the result of a step has for a slot. */
-export enum RowOwner {
+export const RowOwner = {
   /** It has no row for the slot, or its row was claimed. */
-  none = 0,
+  none: 0,
   /** The row is the slot's. */
-  slot = 1,
+  slot: 1,
   /** The row is that of a sequence which has given the slot back. */
-  former = 2,
+  former: 2,
   /** Whoever the row was for has left. */
-  nobody = 3,
-}
+  nobody: 3,
+} as const;
 
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
 export class StepInFlight implements ScheduledStep {
@@ -100,7 +100,8 @@ export class StepInFlight implements ScheduledStep {
 
   /** A sequence leaves its slot, and what the step computes for it is of no use. */
   drop(sequence: Sequence): void {
-    if (this.#owners[sequence.slot] === RowOwner.slot) this.#owners[sequence.slot] = RowOwner.nobody;
+    if (this.#owners[sequence.slot] === RowOwner.slot)
+      this.#owners[sequence.slot] = RowOwner.nobody;
     const index = this.prefilled.indexOf(sequence);
     if (index !== -1) this.prefilled.splice(index, 1);
   }
@@ -120,7 +121,7 @@ export class StepInFlight implements ScheduledStep {
    * Whose a result's row is; the next call for the slot throws.
    * @throws ERR_PROTOCOL when the step expected no row for the slot.
    */
-  claim(slot: number): RowOwner {
+  claim(slot: number): number {
     const owner = this.#owners[slot] ?? RowOwner.none;
     if (owner === RowOwner.none) {
       throw new PermafrostError(

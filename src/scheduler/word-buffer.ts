@@ -58,7 +58,8 @@ export class WordBuffer {
     const length = this.#length + end - start;
     if (length > this.#words.length) this.#grow(length);
     const words = this.#words;
-    for (let from = start, to = this.#length; from < end; from++, to++) words[to] = source[from] ?? 0;
+    for (let from = start, to = this.#length; from < end; from++, to++)
+      words[to] = source[from] ?? 0;
     this.#length = length;
   }
 
@@ -85,7 +86,9 @@ export class WordBuffer {
 
   #grow(needed: number): void {
     // Allocating costs more than the words do, so small buffers grow by more.
-    const grown = new Int32Array(Math.max(this.#firstCapacity, needed, growthOf(this.#words.length)));
+    const grown = new Int32Array(
+      Math.max(this.#firstCapacity, needed, growthOf(this.#words.length)),
+    );
     grown.set(this.#words);
     this.#words = grown;
   }

@@ -253,18 +253,22 @@ describe('a fault', () => {
   });
 
   test.each(['exit', 'throw'] as const)(
-    'that makes a worker %s moves its requests, and starts another worker',
+    'that makes a worker %s moves its requests, and another worker captures again',
     async (action) => {
       await using engine = await DisturbedEngine.start({
         model: TINY,
         devices: ['cpu:0', 'cpu:1'],
       });
+      const firstCaptures = engine.captures.length;
       await expectUndisturbed(engine, () => engine.disturb(action, 'cpu:1'));
       expect(engine.restarts).toEqual([]);
       await until(() => numReady(engine) === 3, 5000, 'the new worker is ready');
       expect(engine.devices).toContainEqual(
         expect.objectContaining({ kind: 'lost', device: 'cpu:1' }),
       );
+      const later = engine.captures.slice(firstCaptures);
+      expect(later.map(({ device }) => device)).toEqual(new Array(firstCaptures / 2).fill('cpu:1'));
+      expect(later.at(-1)).toMatchObject({ done: later.length, total: later.length });
     },
   );
 

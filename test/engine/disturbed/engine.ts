@@ -7,7 +7,7 @@ import type * as batch from '../../../src/host/batch.js';
 import type * as client from '../../../src/host/scheduler-client.js';
 import type * as spawn from '../../../src/host/scheduler-process.js';
 import type * as stream from '../../../src/host/stream.js';
-import type { DeviceEvent, EngineOptions, RestartEvent } from '../../../src/index.js';
+import type { CaptureEvent, DeviceEvent, EngineOptions, RestartEvent } from '../../../src/index.js';
 import type * as options from '../../../src/protocol/options.js';
 import type * as clock from '../../../src/protocol/phase-clock.js';
 import type { BatchRequest, BatchRow, StreamChunk } from '../../../src/protocol/requests.js';
@@ -26,6 +26,7 @@ const ENTRY = new URL('scheduler.mjs', import.meta.url);
 export class DisturbedEngine implements AsyncDisposable {
   readonly restarts: RestartEvent[] = [];
   readonly devices: DeviceEvent[] = [];
+  readonly captures: CaptureEvent[] = [];
   /** Every scheduler process there was. */
   readonly pids: number[] = [];
   /** The present process takes requests. */
@@ -45,7 +46,7 @@ export class DisturbedEngine implements AsyncDisposable {
         return connection;
       },
       events: {
-        capture() {},
+        capture: (event) => this.captures.push(event),
         device: (event) => this.devices.push(event),
         restart: (event) => {
           this.isReady = false;

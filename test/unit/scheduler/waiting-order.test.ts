@@ -48,8 +48,9 @@ describe('the order of waiting and running', () => {
   it('is kept by the list of those that run', () => {
     fc.assert(
       fc.property(priorities, fc.array(fc.nat(), { maxLength: 20 }), (given, picks) => {
-        const list = new RankedList();
+        const list = new RankedList(40);
         const running = sequencesOf(given);
+        for (const [slot, sequence] of running.entries()) sequence.slot = slot;
         for (const sequence of running) list.insert(sequence);
         for (const pick of picks) {
           const [removed] = running.splice(pick % Math.max(1, running.length), 1);
@@ -57,6 +58,7 @@ describe('the order of waiting and running', () => {
         }
         const listed = Array.from({ length: list.length }, (_, rank) => list.at(rank));
         expect(listed).toEqual(inOrder(running));
+        expect(listed.map((_, rank) => list.slotAt(rank))).toEqual(listed.map(({ slot }) => slot));
         expect(list.last()).toBe(listed.at(-1));
       }),
     );
@@ -69,7 +71,7 @@ describe('the order of waiting and running', () => {
     queue.push(a);
     expect(() => queue.push(a)).toThrow(INTERNAL);
     expect(() => queue.remove(b)).toThrow(INTERNAL);
-    const list = new RankedList();
+    const list = new RankedList(16);
     expect(() => list.remove(a)).toThrow(INTERNAL);
     expect(() => list.at(0)).toThrow(INTERNAL);
   });
