@@ -7,6 +7,7 @@ import type { Engine } from '../host/engine.js';
 import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
 import type { DeviceMetrics, StartupReport } from '../protocol/report.js';
 import { parseCount, parseRange, parseSeed, type Range } from './arguments.js';
+import { metricsSince } from './bench-metrics.js';
 import { randomRequests } from './bench-requests.js';
 import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
 import { EXIT, type ExitCode, StartError } from './exit-code.js';
@@ -16,11 +17,15 @@ import { watchInterruption } from './interruption.js';
 import { withEngine } from './open-engine.js';
 import { createProgress, type ProgressDisplay } from './progress.js';
 
+const WARMUP_TOKENS = 32;
+const WARMUP_SEED = 0x5eed;
+
 interface BenchFlags extends EngineFlags {
   readonly numSeqs: number;
   readonly inputLen: Range;
   readonly outputLen: Range;
   readonly seed: number;
+  readonly warmup: number;
   readonly json?: boolean;
 }
 
@@ -31,6 +36,7 @@ interface BenchReport {
   readonly inputLen: Range;
   readonly outputLen: Range;
   readonly seed: number;
+  readonly warmup: number;
   readonly wallMs: number;
   readonly promptTokens: number;
   readonly completionTokens: number;
@@ -60,6 +66,7 @@ export function addBench(program: Command, end: (code: ExitCode) => void): void 
     })
     .option('--output-len <range>', 'output tokens', parseRange, { min: 100, max: 1024 })
     .option('--seed <n>', 'of prompts and lengths', parseSeed, 0)
+    .option('--warmup <n>', 'sequences that run first and do not count', parseSeed, 8)
     .option('--json', 'the report as JSON');
   addEngineFlags(command).action(async (flags: BenchFlags) => end(await bench(flags)));
 }
@@ -85,7 +92,9 @@ async function measure(
   progress: ProgressDisplay,
   signal: AbortSignal,
 ): Promise<BenchReport> {
-  const { numSeqs, inputLen, outputLen, seed, model } = flags;
+  const { numSeqs, inputLen, outputLen, seed, model, warmup } = flags;
+  await warmUp(engine, { ...flags, vocabSize }, signal);
+  const before = await engine.metrics();
   const requests = randomRequests({ numSeqs, inputLen, outputLen, seed, vocabSize });
   const errorsByCode: Partial<Record<ErrorCode, number>> = {};
   let promptTokens = 0;
@@ -105,7 +114,7 @@ async function measure(
     progress.show({ label: 'Generating', done, total: numSeqs, note });
   }
   const wallMs = performance.now() - startMs;
-  const { devices } = await engine.metrics();
+  const devices = metricsSince(before, await engine.metrics());
   return {
     schema: 1,
     model,
@@ -113,6 +122,7 @@ async function measure(
     inputLen,
     outputLen,
     seed,
+    warmup,
     wallMs,
     promptTokens,
     completionTokens,
@@ -121,6 +131,21 @@ async function measure(
     errorsByCode,
     devices: devices.map((metrics) => benchDevice(metrics, engine.startup)),
   };
+}
+
+/** What a host's first requests pay once, such as compiling its code, is no part of a device's speed. */
+async function warmUp(
+  engine: Engine,
+  { warmup, inputLen, seed, vocabSize }: BenchFlags & { readonly vocabSize: number },
+  signal: AbortSignal,
+): Promise<void> {
+  if (warmup === 0) return;
+  const outputLen = { min: WARMUP_TOKENS, max: WARMUP_TOKENS };
+  // Other prompts than those that count, or the prefix cache would have them.
+  const others = { numSeqs: warmup, inputLen, outputLen, seed: seed + WARMUP_SEED, vocabSize };
+  for await (const row of engine.batch(randomRequests(others), { signal })) {
+    if ('error' in row) throw PermafrostError.fromRecord(row.error);
+  }
 }
 
 function benchDevice(metrics: DeviceMetrics, { devices }: StartupReport): BenchDevice {

@@ -148,7 +148,7 @@ export interface DeviceMetrics {
   /** Steps too large for every captured graph, or run without graphs. */
   readonly eagerSteps: number;
   readonly busyMs: number;
-  /** Time the device waited between two steps. */
+  /** Time the device waited between two steps while there were requests for it. */
   readonly idleMs: number;
   readonly graphs: readonly GraphUse[];
 }

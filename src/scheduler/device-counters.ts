@@ -15,7 +15,7 @@ export class DeviceCounters {
   /** Tokens that admitted sequences found computed already. */
   cacheHitTokens = 0;
   busyMicros = 0;
-  /** Time the device waited before steps. */
+  /** Time the device waited before steps, although there was something to do. */
   idleMicros = 0;
   readonly #graphs = new Map<number, { replays: number; paddedRows: number }>();
 
@@ -26,7 +26,7 @@ export class DeviceCounters {
     this.decodeTokens += step.numDecode;
     this.prefillTokens += step.numPrefillTokens;
     this.busyMicros += result.deviceMicros;
-    this.idleMicros += result.idleMicros;
+    if (!step.followsRest) this.idleMicros += result.idleMicros;
     if (batchSize < 0) this.eagerSteps++;
     if (batchSize <= 0) return;
     let graph = this.#graphs.get(batchSize);

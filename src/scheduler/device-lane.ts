@@ -50,6 +50,8 @@ export class DeviceLane {
   readonly admission: Admission;
   /** False once the device is lost. */
   isAlive = true;
+  /** Whether nobody has come since it had run all there was. */
+  isResting = true;
   /** The request that has the device for itself, or will when all others have left it. */
   guest: ScheduledRequest | null = null;
   hasGuestArrived = false;
@@ -277,6 +279,8 @@ export class DeviceLane {
   /** Encodes a planned step, which is under way from here on. */
   commitStep(step: StepInFlight): void {
     step.words = this.writer.finish(step.stepId, step.numDecode);
+    step.followsRest = this.isResting;
+    this.isResting = false;
     this.steps.push(step);
   }
 

@@ -36,6 +36,8 @@ export class StepInFlight implements ScheduledStep {
   prefillPositions = 0;
   /** Rows the result will have. */
   numRows = 0;
+  /** The device had nothing to do before it, so what it waited was for requests. */
+  followsRest = false;
   /**
    * Sequences whose last token this step draws. They may give slot and blocks back to the *next*
    * step, but not to this one: a block's new owner could write while its old one still reads.

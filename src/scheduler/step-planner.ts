@@ -16,7 +16,10 @@ export function planStep(
   dispatcher: Dispatcher,
   effects: Effects,
 ): StepInFlight | null {
-  if (lane.load === 0) return null;
+  if (lane.load === 0) {
+    lane.isResting ||= lane.steps.isEmpty;
+    return null;
+  }
   const step = lane.steps.prepare();
   planDecode(lane, dispatcher, step);
   const isPlain = step.numDecode > 0 && lane.times.needsPlainStep;

@@ -26,8 +26,21 @@ describe('counters', () => {
       prefillTokens: 60,
       preemptions: 0,
       busyMicros: 1000 * history.length,
-      idleMicros: 10 * history.length,
+      // 10 before every step; what it waited for the first request is no waste.
+      idleMicros: 10 * (history.length - 1),
     });
+  });
+
+  it('leave out what a device waits for requests between two batches', () => {
+    const cluster = new Cluster();
+    for (const key of [1, 2]) {
+      cluster.add({ key, params: { maxTokens: 4 } });
+      cluster.run();
+      // As the step loop does after every result.
+      expect(cluster.scheduler.schedule(0, 0)).toBeNull();
+    }
+    const { steps, idleMicros } = cluster.scheduler.lanes[0]?.counters ?? {};
+    expect(idleMicros).toBe(10 * ((steps ?? 0) - 2));
   });
 
   it('tell how often each graph was replayed and how many rows were padding', () => {
