@@ -36,6 +36,10 @@ const SCOPES = {
     summary: 'start-up, decode and prefill speed of CUDA devices',
     load: () => import('./gpu/scope.js'),
   },
+  scaling: {
+    summary: 'one batch file on 1, 2, 4 and 8 devices: speed, shares, waiting, the scheduler',
+    load: () => import('./scaling/scope.js'),
+  },
   'host-delay': {
     summary: "the host's event-loop delay, idle and with 1,000 requests running",
     load: () => import('./host-delay/scope.js'),

@@ -50,6 +50,10 @@ layers included; the wall time runs from the first request to the last answer, p
 other engines' numbers were measured with the same model shape on an H100 of the same kind:
 nano-vllm on PyTorch 2.11 with Triton attention and CUDA graphs, llama.cpp of August 2026 with flash
 attention (at 32 and 256 sequences with 256 tokens of output).`,
+  scaling: `\`runBatchFile\` with the same rows on so many devices, each number in a host process of its own.
+\`capture\` is the wall time from the first device's frozen region to the end of the last one's. Of the
+scheduler process, \`cores\` counts all threads, workers and text pool with them, \`scheduling\` the main
+thread alone. CPU devices get as many threads in every run and share the machine's memory.`,
   'host-delay': `\`monitorEventLoopDelay\` in the process that holds the Engine. The timer's own resolution, 10 ms, is
 part of every number, the idle ones too.`,
 };
