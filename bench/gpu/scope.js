@@ -17,6 +17,7 @@ export const options = {
 };
 
 const COMMAND = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const STREAMS_HOST = fileURLToPath(new URL('streams.js', import.meta.url));
 const MAKE_MODEL = fileURLToPath(new URL('../../tools/random-model/make.js', import.meta.url));
 const runFile = promisify(execFile);
 
@@ -30,6 +31,11 @@ const WORKLOADS = [
   { sequences: 256, input: '100:1024', output: '100:1024', nanoVllm: 11853, wanted: 17000 },
   { sequences: 64, input: '1024', output: '1', isPrefill: true, wanted: 250000 },
 ];
+/** Share of a run, by sequences, that the device may wait for its next step. */
+const WANTED_IDLE = { 1: 0.08, 256: 0.03 };
+const STREAMS = { sequences: 256, input: 128, output: 256 };
+/** Of the 99th percentile of the time between two tokens over the 50th. */
+const WANTED_STEADINESS = 2;
 const WANTED_REGION_MS = 250;
 const WANTED_READY_MS = 2000;
 
@@ -37,6 +43,11 @@ async function permafrost(args) {
   const { stdout } = await runFile(process.execPath, [COMMAND, ...args, '--json'], {
     maxBuffer: 1 << 26,
   });
+  return JSON.parse(stdout);
+}
+
+async function streamGaps(load) {
+  const { stdout } = await runFile(process.execPath, [STREAMS_HOST, JSON.stringify(load)]);
   return JSON.parse(stdout);
 }
 
@@ -112,6 +123,30 @@ export async function run(values, log) {
     aims.push({
       text: `${numSeqs} sequences of ${input}/${output}: ${tokensPerS.toFixed(0)} tokens per second, wanted ${wanted}`,
       met: tokensPerS >= wanted,
+    });
+    const wantedIdle = input === '128' && output === '512' ? WANTED_IDLE[numSeqs] : undefined;
+    if (wantedIdle === undefined) continue;
+    const idle = idleMs / (busyMs + idleMs);
+    aims.push({
+      text: `${numSeqs} sequences: the device waits ${(100 * idle).toFixed(1)} % of its time, wanted ${100 * wantedIdle} %`,
+      met: idle <= wantedIdle,
+    });
+  }
+  if (numDevices === 1) {
+    const streams = await medianRun(
+      repeats,
+      ({ p50Ms, p99Ms }) => p99Ms / p50Ms,
+      () => streamGaps({ model, devices: [values.devices], ...STREAMS }),
+    );
+    const steadiness = streams.p99Ms / streams.p50Ms;
+    log(
+      `${STREAMS.sequences} streams: p50 ${streams.p50Ms.toFixed(2)}, p99 ${streams.p99Ms.toFixed(2)} ms`,
+    );
+    ratios['ms between two tokens of a stream, p50'] = streams.p50Ms;
+    ratios['ms between two tokens of a stream, p99'] = streams.p99Ms;
+    aims.push({
+      text: `${STREAMS.sequences} streams: p99 over p50 between two tokens ${steadiness.toFixed(2)}, wanted ${WANTED_STEADINESS}`,
+      met: steadiness <= WANTED_STEADINESS,
     });
   }
   for (const { device, readyMs, regionMs, graphs, frozen, graphsMb, phases } of started) {
