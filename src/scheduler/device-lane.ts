@@ -170,6 +170,7 @@ export class DeviceLane {
     sequence.deviceIndex = this.index;
     sequence.state = 'prefilling';
     const { blocks } = sequence;
+    blocks.expect(this.blocks.blocksFor(sequence.maxLength));
     this.blocks.append(blocks, this.blocks.blocksFor(sequence.numKnown) - blocks.length);
     sequence.numReserved = blocks.length * this.blocks.blockSize;
     this.prefilling.insert(sequence);

@@ -34,6 +34,7 @@ export function promptBlockHash(sequence: Sequence, column: number, tokens: Int3
   const { promptHashes } = sequence.request;
   const { length } = promptHashes;
   if (column < length) return promptHashes.get(column);
+  if (length === 0) promptHashes.expect(Math.ceil(sequence.promptLength / tokens.length));
   let hash = length === 0 ? hashBefore(sequence) : promptHashes.get(length - 1);
   for (let next = length; next <= column; next++) {
     sequence.copyBlock(next, tokens);

@@ -118,7 +118,7 @@ export class Sequence {
   isUntouched = true;
 
   readonly request: ScheduledRequest;
-  readonly #generated: WordBuffer;
+  readonly #generated = new WordBuffer();
   readonly promptLength: number;
   state: SequenceState = 'waiting';
   /** Its KV blocks, column by column. */
@@ -155,7 +155,7 @@ export class Sequence {
   ) {
     const { promptIds, params } = request;
     this.request = request;
-    this.#generated = new WordBuffer(request.maxLength - promptIds.length);
+    this.#generated.expect(request.maxLength - promptIds.length);
     this.promptLength = promptIds.length;
     this.maxLength = request.maxLength;
     this.numLogprobs = params.numLogprobs;

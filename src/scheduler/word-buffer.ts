@@ -2,7 +2,7 @@ import { PermafrostError } from '../protocol/errors.js';
 
 const EMPTY = new Int32Array(0);
 const FIRST_CAPACITY = 16;
-const MAX_FIRST_CAPACITY = 1024;
+const MAX_EXPECTED = 1024;
 
 const SMALL = 256;
 
@@ -15,15 +15,15 @@ function growthOf(capacity: number): number {
 export class WordBuffer {
   #words = EMPTY;
   #length = 0;
-  readonly #firstCapacity: number;
-
-  /** @param expected Words that it will probably hold, if that is known. */
-  constructor(expected = 0) {
-    this.#firstCapacity = Math.max(FIRST_CAPACITY, Math.min(expected, MAX_FIRST_CAPACITY));
-  }
+  #leastCapacity = FIRST_CAPACITY;
 
   get length(): number {
     return this.#length;
+  }
+
+  /** It will probably hold so many words: when it next grows, then to that at once. */
+  expect(length: number): void {
+    this.#leastCapacity = Math.max(FIRST_CAPACITY, Math.min(length, MAX_EXPECTED));
   }
 
   /** @throws ERR_INTERNAL outside of what was written. */
@@ -87,7 +87,7 @@ export class WordBuffer {
   #grow(needed: number): void {
     // Allocating costs more than the words do, so small buffers grow by more.
     const grown = new Int32Array(
-      Math.max(this.#firstCapacity, needed, growthOf(this.#words.length)),
+      Math.max(this.#leastCapacity, needed, growthOf(this.#words.length)),
     );
     grown.set(this.#words);
     this.#words = grown;
