@@ -1,6 +1,6 @@
 /** Progress on standard error: a live line on a terminal, a line now and then elsewhere. */
 
-import ora, { type Ora } from 'ora';
+import type { Ora } from 'ora';
 import { formatBar } from './format.js';
 
 export interface ProgressState {
@@ -45,35 +45,42 @@ function progressText({ label, done, total, note = '' }: ProgressState, width: n
     .slice(0, width);
 }
 
+/** Ora takes 0.1 s to load, in which the start goes on: what is shown by then waits for it. */
 class LiveProgress implements ProgressDisplay {
   readonly intervalMs = 250;
   readonly #stream: NodeJS.WriteStream;
   #spinner: Ora | null = null;
+  /** What the live line shows, or will; null = there is none. */
+  #text: string | null = null;
 
   constructor(stream: NodeJS.WriteStream) {
     this.#stream = stream;
+    void this.#load();
   }
 
   show(state: ProgressState): void {
-    const text = progressText(state, (this.#stream.columns || 80) - MARGIN);
-    if (this.#spinner !== null) {
-      this.#spinner.text = text;
-      return;
-    }
-    // Standard input stays as it is: Ctrl-C must reach the command.
-    this.#spinner = ora({ stream: this.#stream, discardStdin: false, text }).start();
+    this.#text = progressText(state, (this.#stream.columns || 80) - MARGIN);
+    if (this.#spinner === null) return;
+    this.#spinner.text = this.#text;
+    if (!this.#spinner.isSpinning) this.#spinner.start();
   }
 
   say(line: string): void {
-    const { text } = this.#spinner ?? {};
     this.#spinner?.stop();
     this.#stream.write(`${line}\n`);
-    if (text !== undefined) this.#spinner?.start(text);
+    if (this.#text !== null) this.#spinner?.start(this.#text);
   }
 
   stop(): void {
     this.#spinner?.stop();
-    this.#spinner = null;
+    this.#text = null;
+  }
+
+  async #load(): Promise<void> {
+    const { default: ora } = await import('ora');
+    // Standard input stays as it is: Ctrl-C must reach the command.
+    this.#spinner = ora({ stream: this.#stream, discardStdin: false });
+    if (this.#text !== null) this.#spinner.start(this.#text);
   }
 }
 

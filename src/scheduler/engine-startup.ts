@@ -13,9 +13,9 @@ import type { DeviceReport, StartupReport } from '../protocol/report.js';
 import type { TextReport } from '../protocol/text-jobs.js';
 import { isThere, needsListing, resolveDevices } from './device-resolution.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
-import type { GenerationDefaults } from './generation-config.js';
 import { readGenerationDefaults } from './model-defaults.js';
 import { deviceKind, resolveRunnerConfig } from './runner-config.js';
+import type { GenerationDefaults } from './sampling-defaults.js';
 import type { TextPool } from './text-pool.js';
 
 export interface StartupOptions {

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PermafrostError } from '../protocol/errors.js';
-import { type GenerationDefaults, parseGenerationConfig } from './generation-config.js';
+import type { GenerationDefaults } from './sampling-defaults.js';
 
 /**
  * The defaults of `generation_config.json`. Its end-of-sequence ids win over those of the
@@ -14,6 +14,8 @@ export async function readGenerationDefaults(
   model: string,
   tokenizerEosIds: readonly number[],
 ): Promise<GenerationDefaults> {
+  // Not before it is needed: by then devices are starting, which wait for nothing of this thread.
+  const { parseGenerationConfig } = await import('./generation-config.js');
   const defaults = parseGenerationConfig(await readJson(join(model, 'generation_config.json')));
   if (defaults.eosTokenIds.length > 0) return defaults;
   if (tokenizerEosIds.length > 0) return { ...defaults, eosTokenIds: tokenizerEosIds };

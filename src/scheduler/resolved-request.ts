@@ -4,7 +4,7 @@ import { PermafrostError } from '../protocol/errors.js';
 import type { SubmittedRequest } from '../protocol/messages.js';
 import type { FinishReason, SamplingParams } from '../protocol/requests.js';
 import { MAX_STOP_IDS } from '../protocol/step-block.js';
-import { type GenerationDefaults, SAMPLING_DEFAULTS } from './generation-config.js';
+import { type GenerationDefaults, SAMPLING_DEFAULTS } from './sampling-defaults.js';
 
 /** What {@link SamplingParams} come to with all defaults applied. Stop strings belong to the text. */
 export interface ResolvedParams {
