@@ -34,6 +34,19 @@ Napi::Value list_devices_for_js(const Napi::CallbackInfo& info) {
   });
 }
 
+void prepare_devices_for_js(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  translated(env, [&] {
+    if (!info[0].IsArray()) throw make_error(env, "ERR_BAD_OPTION", "devices must be an array");
+    const auto names = info[0].As<Napi::Array>();
+    std::vector<std::string> devices;
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+      devices.push_back(names.Get(i).ToString());
+    }
+    prepare_devices(devices);
+  });
+}
+
 Napi::Value live_allocations_for_js(const Napi::CallbackInfo& info) {
   const core::AllocationCount live = core::live_allocations();
   Napi::Object result = Napi::Object::New(info.Env());
@@ -44,6 +57,7 @@ Napi::Value live_allocations_for_js(const Napi::CallbackInfo& info) {
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("listDevices", Napi::Function::New(env, list_devices_for_js));
+  exports.Set("prepareDevices", Napi::Function::New(env, prepare_devices_for_js));
   exports.Set("liveAllocations", Napi::Function::New(env, live_allocations_for_js));
   exports.Set("Runner", RunnerWrap::define(env));
   exports.Set("DeviceBuffer", DeviceBufferWrap::define(env));

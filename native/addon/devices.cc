@@ -30,6 +30,9 @@ void list_cuda(DeviceListing& listing) {
   listing.cuda_problem = found.problem;
 }
 
+void prepare_cuda(const std::vector<std::string>& devices) { cuda::prepare_devices(devices); }
+void prepare_all_cuda() { cuda::prepare_all_devices(); }
+
 std::unique_ptr<core::Backend> open_cuda(const std::string& device) {
   return cuda::make_cuda_backend(device);
 }
@@ -42,6 +45,9 @@ constexpr const char* kNotBuilt =
     "permafrost'";
 
 void list_cuda(DeviceListing& listing) { listing.cuda_problem = kNotBuilt; }
+
+void prepare_cuda(const std::vector<std::string>&) {}
+void prepare_all_cuda() {}
 
 std::unique_ptr<core::Backend> open_cuda(const std::string& device) {
   throw core::Error("ERR_NO_DEVICE", "there is no device '" + device + "': " + kNotBuilt);
@@ -57,6 +63,15 @@ DeviceListing list_devices() {
   listing.devices.push_back(describe_cpu());
   list_cuda(listing);
   return listing;
+}
+
+void prepare_devices(const std::vector<std::string>& devices) {
+  std::vector<std::string> cuda_devices;
+  for (const std::string& device : devices) {
+    if (device == "auto") return prepare_all_cuda();
+    if (device.starts_with("cuda:")) cuda_devices.push_back(device);
+  }
+  if (!cuda_devices.empty()) prepare_cuda(cuda_devices);
 }
 
 std::unique_ptr<core::Backend> open_backend(const std::string& device, int cpu_threads, int nice) {

@@ -26,6 +26,10 @@ struct DeviceListing {
 
 DeviceListing list_devices();
 
+// Begins to open CUDA devices in the background; "auto" stands for all of them, and devices of the
+// CPU need nothing. Doesn't throw.
+void prepare_devices(const std::vector<std::string>& devices);
+
 // device: "cpu:N" or "cuda:N". Throws ERR_NO_DEVICE, and what the backend throws.
 std::unique_ptr<core::Backend> open_backend(const std::string& device, int cpu_threads, int nice);
 

@@ -132,7 +132,8 @@ class CudaBackend : public core::Backend {
     sample_memory_ = allocate_zeroed(sample_scratch_bytes(shapes));
     sample_ = {sample_memory_.data(), sample_memory_.bytes()};
     const ThinDevice thin = {num_multiprocessors, properties_.sharedMemPerBlockOptin};
-    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows, thin);
+    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows, thin,
+                                   allocate(Gemm::kWorkspaceBytes));
   }
   int32_t kernel_bucket(int32_t rows) const override { return gemm_bucket(rows); }
 

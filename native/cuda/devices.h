@@ -25,4 +25,9 @@ Devices find_devices();
 // The index of "cuda:<index>". Throws ERR_NO_DEVICE unless it can be opened.
 int require_device(const std::string& device);
 
+// Begin what a start needs whatever the model, on threads of their own: the driver, the devices'
+// contexts, cublasLt. They return at once, and tell no errors: whoever opens a device is told.
+void prepare_devices(const std::vector<std::string>& devices);  // "cuda:<index>" each
+void prepare_all_devices();
+
 }  // namespace permafrost::cuda

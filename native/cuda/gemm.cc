@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "cuda/check.h"
@@ -18,8 +19,7 @@ using core::GemmShape;
 using core::Matrix;
 
 constexpr int64_t kFirstBucketRows = 8;
-constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
-constexpr uint32_t kAlignment = 16;                   // bytes
+constexpr uint32_t kAlignment = 16;  // bytes
 constexpr int kMaxCandidates = 8;
 constexpr int32_t kThinRows = 16;  // up to which thin_gemm() is faster: docs/performance.md
 
@@ -112,7 +112,7 @@ void Gemm::Descriptors::make() {
     check_lt(lt.cublasLtMatrixLayoutCreate(layout, CUDA_R_16BF, 1, 1, 1), "describing a matrix");
   }
   check_lt(lt.cublasLtMatmulPreferenceCreate(&preference), "describing a preference");
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{kWorkspaceBytes});
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{Gemm::kWorkspaceBytes});
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
   for (const auto attribute :
@@ -134,10 +134,11 @@ Gemm::Descriptors::~Descriptors() {
 }
 
 Gemm::Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
-           const std::vector<GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin)
+           const std::vector<GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin,
+           core::Buffer workspace)
     : thin_(thin),
       handle_(make_handle(context, device)),
-      workspace_(allocate_device(context, device, kWorkspaceBytes)),
+      workspace_(std::move(workspace)),
       descriptors_(std::make_unique<Descriptors>()) {
   descriptors_->make();
   // Kernels are chosen for a bias that is somewhere.

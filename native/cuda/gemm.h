@@ -9,6 +9,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -24,10 +25,14 @@ int32_t gemm_bucket(int64_t rows);
 
 class Gemm {
  public:
+  static constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
+
   // Chooses the kernels of `shapes` for up to max_rows rows. The calling thread must be on the
-  // device, here and in run(). Throws ERR_UNSUPPORTED when cublasLt has none for a shape.
+  // device, here and in run(). workspace: device memory; without it products can only be planned.
+  // Throws ERR_UNSUPPORTED when cublasLt has no kernel for a shape.
   Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
-       const std::vector<core::GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin);
+       const std::vector<core::GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin,
+       core::Buffer workspace);
   ~Gemm();
   Gemm(const Gemm&) = delete;
   Gemm& operator=(const Gemm&) = delete;

@@ -99,7 +99,7 @@ export class Engine implements AsyncDisposable {
     const client = new SchedulerClient({
       config,
       requestedAtMs,
-      connect: (listener) => spawnScheduler(listener),
+      connect: (listener) => spawnScheduler(listener, { devices: config.devices }),
       events: {
         capture: (event) => guard(() => events.emit('capture', event)),
         device: (event) => guard(() => events.emit('device', event)),

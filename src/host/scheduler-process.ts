@@ -9,6 +9,7 @@ import type { HostMessage, SchedulerMessage } from '../protocol/messages.js';
 import type { SchedulerConnection, SchedulerListener } from './scheduler-connection.js';
 
 const ENTRY = new URL('../scheduler/main.js', import.meta.url);
+const PREPARE_ENTRY = new URL('../workers/prepare-devices.js', import.meta.url);
 const SOCKET_FD = 3;
 const STDERR_FD = 2;
 /** How long after the first sign of an end the rest of it may take. */
@@ -16,14 +17,25 @@ const END_TIMEOUT_MS = 1000;
 /** Signals that no fault of a process's own brings about. */
 const FOREIGN_SIGNALS: ReadonlySet<string> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP']);
 
+interface SpawnOptions {
+  /** What the start will ask for: the process begins with it before it has the rest. */
+  readonly devices: 'auto' | readonly string[];
+  /** What the process runs. */
+  readonly entry?: URL;
+}
+
 /**
  * Starts the scheduler process. It shares nothing with the host but its standard error and one
  * socket, ends when that socket closes, and leads its own process group, since a terminal's Ctrl-C
  * is the host's to answer.
- * @param entry What the process runs.
  */
-export function spawnScheduler(listener: SchedulerListener, entry = ENTRY): SchedulerConnection {
-  return new SchedulerProcess(listener, entry);
+export function spawnScheduler(
+  listener: SchedulerListener,
+  { devices, entry = ENTRY }: SpawnOptions,
+): SchedulerConnection {
+  const names = devices === 'auto' ? [devices] : devices.filter((name) => !name.startsWith('cpu'));
+  const preload = names.length > 0 ? [`--import=${PREPARE_ENTRY.href}`] : [];
+  return new SchedulerProcess(listener, [...preload, fileURLToPath(entry), ...names]);
 }
 
 class SchedulerProcess implements SchedulerConnection {
@@ -39,10 +51,10 @@ class SchedulerProcess implements SchedulerConnection {
   #endTimer: NodeJS.Timeout | null = null;
   #isGone = false;
 
-  constructor(listener: SchedulerListener, entry: URL) {
+  constructor(listener: SchedulerListener, args: readonly string[]) {
     this.#listener = listener;
     const { NODE_OPTIONS: _, ...env } = process.env;
-    this.#child = spawn(process.execPath, [fileURLToPath(entry)], {
+    this.#child = spawn(process.execPath, args, {
       detached: true,
       // What is printed by mistake is shown, and can't reach the host's standard output.
       stdio: ['ignore', STDERR_FD, 'inherit', 'pipe'],

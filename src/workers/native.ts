@@ -93,6 +93,11 @@ export interface NativeRunner {
 
 export interface NativeAddon {
   listDevices(): DeviceListing;
+  /**
+   * Begins to open CUDA devices on threads of its own, and returns at once; what goes wrong is told
+   * by whoever opens them. 'auto' stands for all of them; names of the CPU's are passed over.
+   */
+  prepareDevices(devices: readonly string[]): void;
   readonly Runner: new (options: NativeRunnerOptions) => NativeRunner;
   /** What all devices of this process hold: zero after every runner is closed. */
   liveAllocations(): { readonly allocations: number; readonly bytes: number };

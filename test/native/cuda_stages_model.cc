@@ -1,3 +1,4 @@
+#include "cuda/memory.h"
 #include "cuda_stages.h"
 
 #include <algorithm>
@@ -155,11 +156,13 @@ Model::Model(int32_t max_rows)
   const core::StepShapes shapes = shapes_of(max_rows);
   const int multiprocessors = properties.multiProcessorCount;
   const auto context = core::DeviceContext::of("cuda:0");
-  gemm = std::make_unique<cuda::Gemm>(
-      context, 0, shapes.gemms, max_rows,
-      cuda::ThinDevice{multiprocessors, properties.sharedMemPerBlockOptin});
-  library = std::make_unique<cuda::Gemm>(context, 0, shapes.gemms, max_rows,
-                                         cuda::ThinDevice{multiprocessors, 0});
+  const auto make_gemm = [&](size_t shared_bytes) {
+    return std::make_unique<cuda::Gemm>(
+        context, 0, shapes.gemms, max_rows, cuda::ThinDevice{multiprocessors, shared_bytes},
+        cuda::allocate_device(context, 0, cuda::Gemm::kWorkspaceBytes));
+  };
+  gemm = make_gemm(properties.sharedMemPerBlockOptin);
+  library = make_gemm(0);
   cuda::prepare_attention(kAttention, kBlockSize);
   attention_memory = zeroed(cuda::attention_scratch_bytes(shapes, multiprocessors));
   attention = {attention_memory->data(), attention_memory->bytes(), multiprocessors};

@@ -34,6 +34,14 @@ describe('a runner', () => {
     expect(process.memoryUsage().rss - halfwayRss).toBeLessThan(STEADY_BYTES);
   });
 
+  test('prepares devices in the background, and tells no errors of theirs', () => {
+    addon.prepareDevices([]);
+    addon.prepareDevices(['cpu:0', 'cpu']);
+    expect(() => addon.prepareDevices('cuda:0' as never)).toThrow(
+      expect.objectContaining({ code: 'ERR_BAD_OPTION' }),
+    );
+  });
+
   test('refuses calls after close, out of order and with damaged arguments, by code', () => {
     const runner = new addon.Runner(runnerOptions());
     expect(() => runner.reserve()).toThrow(expect.objectContaining({ code: 'ERR_INTERNAL' }));

@@ -41,7 +41,7 @@ export class DisturbedEngine implements AsyncDisposable {
       requestedAtMs: monotonicMs(),
       connect: (listener) => {
         const before = childrenOf(process.pid);
-        const connection = spawnScheduler(listener, ENTRY);
+        const connection = spawnScheduler(listener, { devices: [], entry: ENTRY });
         this.pids.push(...childrenOf(process.pid).filter((pid) => !before.includes(pid)));
         return connection;
       },
