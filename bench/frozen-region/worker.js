@@ -36,14 +36,16 @@ for (const size of SIZES) runner.warmup(size);
 // Another thread of the process gives these back while graphs are captured.
 const releasedElsewhere = SIZES.map(() => new addon.DeviceBuffer(device, 4096));
 
+const toReport = (graph) => ({ ...graph, warmupMs: 0 });
 const report = await runFrozenRegion({
   policy,
   sizes: SIZES,
   guard: runner,
   capture: (batchSize) => {
     releasedElsewhere.pop().releaseFromThread();
-    return { batchSize, warmupMs: 0, ...runner.capture(batchSize) };
+    return runner.capture(batchSize).map(toReport);
   },
+  finish: () => runner.finishCaptures().map(toReport),
   // Progress as the real worker posts it: what its region allocates, ours does too.
   onGraph: (graph, done) => {
     const event = { device, graph, done, total: SIZES.length };

@@ -19,6 +19,22 @@ Napi::Float32Array to_array(Napi::Env env, const std::vector<float>& values) {
   return array;
 }
 
+Napi::Array to_array(Napi::Env env, const std::vector<runtime::GraphInfo>& graphs) {
+  Napi::Array array = Napi::Array::New(env, graphs.size());
+  for (size_t i = 0; i < graphs.size(); ++i) {
+    const runtime::GraphInfo& graph = graphs[i];
+    Napi::Object result = Napi::Object::New(env);
+    result.Set("batchSize", graph.batch_size);
+    result.Set("captureMs", graph.capture_ms);
+    result.Set("instantiateMs", graph.instantiate_ms);
+    result.Set("uploadMs", graph.upload_ms);
+    result.Set("nodes", static_cast<double>(graph.nodes));
+    result.Set("bytes", static_cast<double>(graph.bytes));
+    array.Set(static_cast<uint32_t>(i), result);
+  }
+  return array;
+}
+
 // Calls JavaScript with a step's words, or its error. Runs on the owner's thread.
 void deliver(Napi::Env env, Napi::Function callback, runtime::StepOutcome* raw) {
   const std::unique_ptr<runtime::StepOutcome> outcome(raw);
@@ -45,6 +61,7 @@ Napi::Function RunnerWrap::define(Napi::Env env) {
        InstanceMethod<&RunnerWrap::reserve>("reserve"),
        InstanceMethod<&RunnerWrap::warmup>("warmup"),
        InstanceMethod<&RunnerWrap::capture>("capture"),
+       InstanceMethod<&RunnerWrap::finish_captures>("finishCaptures"),
        InstanceMethod<&RunnerWrap::raise_guard>("raiseGuard"),
        InstanceMethod<&RunnerWrap::lower_guard>("lowerGuard"),
        InstanceMethod<&RunnerWrap::start>("start"), InstanceMethod<&RunnerWrap::submit>("submit"),
@@ -132,15 +149,14 @@ Napi::Value RunnerWrap::warmup(const Napi::CallbackInfo& info) {
 Napi::Value RunnerWrap::capture(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return translated(env, [&]() -> Napi::Value {
-    const runtime::GraphInfo graph = runner(env).capture(int_argument(info, 0, "batchSize"));
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("captureMs", graph.capture_ms);
-    result.Set("instantiateMs", graph.instantiate_ms);
-    result.Set("uploadMs", graph.upload_ms);
-    result.Set("nodes", static_cast<double>(graph.nodes));
-    result.Set("bytes", static_cast<double>(graph.bytes));
-    return result;
+    return to_array(env, runner(env).capture(int_argument(info, 0, "batchSize")));
   });
+}
+
+Napi::Value RunnerWrap::finish_captures(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return translated(env,
+                    [&]() -> Napi::Value { return to_array(env, runner(env).finish_captures()); });
 }
 
 void RunnerWrap::raise_guard(const Napi::CallbackInfo& info) {

@@ -22,6 +22,7 @@ class RunnerWrap : public Napi::ObjectWrap<RunnerWrap> {
   Napi::Value reserve(const Napi::CallbackInfo& info);
   Napi::Value warmup(const Napi::CallbackInfo& info);
   Napi::Value capture(const Napi::CallbackInfo& info);
+  Napi::Value finish_captures(const Napi::CallbackInfo& info);
   void raise_guard(const Napi::CallbackInfo& info);
   Napi::Value lower_guard(const Napi::CallbackInfo& info);
   void start(const Napi::CallbackInfo& info);

@@ -60,6 +60,18 @@ class Graph {
   virtual size_t bytes() const = 0;
 };
 
+// What was captured, before a graph is made of it. Any thread may destroy it.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+};
+
+// What making graphs of recordings takes, while the next ones are captured.
+struct GraphMaking {
+  int threads = 0;                 // that are worth it; 0: it takes no time
+  size_t host_bytes_per_node = 0;  // that a graph keeps
+};
+
 struct CaptureTimings {  // milliseconds
   double instantiate_ms = 0;
   double upload_ms = 0;
@@ -215,8 +227,12 @@ class Backend {
 
   // --- graphs ---------------------------------------------------------------------------------
   virtual void begin_capture() = 0;
-  virtual std::unique_ptr<Graph> end_capture(CaptureTimings& timings) = 0;
+  virtual std::unique_ptr<Recording> end_capture() = 0;
   virtual void abort_capture() noexcept = 0;  // after a throw between the two
+  // From any thread, several at once, while others are captured.
+  virtual std::unique_ptr<Graph> make_graph(std::unique_ptr<Recording> recording,
+                                            CaptureTimings& timings) = 0;
+  virtual GraphMaking graph_making() const { return {}; }
   virtual void launch(Graph& graph) = 0;
 
   // --- operations -----------------------------------------------------------------------------

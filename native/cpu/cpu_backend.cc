@@ -134,11 +134,16 @@ class CpuBackend : public core::Backend {
     recorded_.clear();
     capturing_ = true;
   }
-  std::unique_ptr<core::Graph> end_capture(core::CaptureTimings& timings) override {
+  std::unique_ptr<core::Recording> end_capture() override {
     require(capturing_, "end_capture() without begin_capture()");
     capturing_ = false;
+    return std::make_unique<CpuRecording>(std::make_unique<CallList>(recorded_));
+  }
+  std::unique_ptr<core::Graph> make_graph(std::unique_ptr<core::Recording> recording,
+                                          core::CaptureTimings& timings) override {
     const auto start = std::chrono::steady_clock::now();
-    auto graph = std::make_unique<CpuGraph>(context_, std::make_unique<CallList>(recorded_));
+    auto graph = std::make_unique<CpuGraph>(context_,
+                                            std::move(static_cast<CpuRecording&>(*recording).list));
     timings.instantiate_ms = milliseconds(start, std::chrono::steady_clock::now());
     timings.upload_ms = 0;
     return graph;

@@ -28,6 +28,11 @@ class CallList {
   const std::vector<Call> calls_;
 };
 
+struct CpuRecording : core::Recording {
+  explicit CpuRecording(std::unique_ptr<CallList> recorded) : list(std::move(recorded)) {}
+  std::unique_ptr<CallList> list;
+};
+
 class CpuGraph : public core::Graph {
  public:
   CpuGraph(const std::shared_ptr<core::DeviceContext>& context, std::unique_ptr<CallList> list)

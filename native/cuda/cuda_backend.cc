@@ -32,6 +32,11 @@ using core::Matrix;
 // What a captured node takes of the device's memory: 2.7 kB were measured, in graphs of 290.
 constexpr int64_t kGraphNodeBytes = 4096;
 
+// Two threads are faster than one, and three no faster: docs/performance.md. A node takes 12 kB of
+// host memory, its recording included, which is freed again.
+constexpr int kGraphThreads = 2;
+constexpr size_t kGraphNodeHostBytes = 8192;
+
 Buffer make_stream(const std::shared_ptr<core::DeviceContext>& context, int device) {
   check(cudaSetDevice(device), "opening a device");
   cudaStream_t stream = nullptr;
@@ -69,7 +74,8 @@ class CudaBackend : public core::Backend {
       : index_(index),
         context_(core::DeviceContext::of(device)),
         properties_(properties_of(index)),
-        stream_(make_stream(context_, index)) {}
+        stream_(make_stream(context_, index)),
+        upload_stream_(make_stream(context_, index)) {}
 
   // --- identity -------------------------------------------------------------------------------
 
@@ -161,9 +167,16 @@ class CudaBackend : public core::Backend {
     check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal),
           "beginning a capture");
   }
-  std::unique_ptr<core::Graph> end_capture(core::CaptureTimings& timings) override {
-    const CapturedGraph captured(stream());
-    return std::make_unique<CudaGraph>(context_, index_, captured, stream(), timings);
+  std::unique_ptr<core::Recording> end_capture() override {
+    return std::make_unique<CapturedGraph>(stream());
+  }
+  core::GraphMaking graph_making() const override { return {kGraphThreads, kGraphNodeHostBytes}; }
+  std::unique_ptr<core::Graph> make_graph(std::unique_ptr<core::Recording> recording,
+                                          core::CaptureTimings& timings) override {
+    enter();
+    return std::make_unique<CudaGraph>(
+        context_, index_, static_cast<const CapturedGraph&>(*recording),
+        static_cast<cudaStream_t>(upload_stream_.data()), graph_memory_, timings);
   }
   void abort_capture() noexcept override {
     // On a stream that isn't capturing this fails and changes nothing.
@@ -348,6 +361,8 @@ class CudaBackend : public core::Backend {
   const std::shared_ptr<core::DeviceContext> context_;
   const cudaDeviceProp properties_;
   const Buffer stream_;
+  const Buffer upload_stream_;  // of graphs: the other one may be capturing
+  GraphMemory graph_memory_;
   Buffer attention_memory_;
   Buffer sample_memory_;
   AttentionScratch attention_;

@@ -34,6 +34,8 @@ void Runner::enqueue_decode_ops(int32_t batch_size) {
 void Runner::start(OnOutcome on_outcome) {
   if (!slots_) throw core::Error("ERR_INTERNAL", "start() before reserve()");
   if (completion_.joinable()) throw core::Error("ERR_INTERNAL", "start() twice");
+  finish_captures();
+  graph_maker_.reset();
   on_outcome_ = std::move(on_outcome);
   completion_ = std::thread([this] { complete_steps(); });
 }
@@ -285,6 +287,7 @@ void Runner::close() {
   } catch (const core::Error&) {
     // The device's last error was reported with its step; what is left is giving things back.
   }
+  graph_maker_.reset();
   graphs_.clear();
   idle_records_.clear();
   previous_ = nullptr;

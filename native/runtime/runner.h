@@ -23,6 +23,7 @@
 #include "model/config.h"
 #include "model/decoder.h"
 #include "model/weights.h"
+#include "runtime/graph_maker.h"
 #include "runtime/kv_sizing.h"
 #include "runtime/slot_table.h"
 #include "runtime/step_arrays.h"
@@ -56,14 +57,6 @@ struct Reserved {
   int32_t max_model_len = 0;
 };
 
-struct GraphInfo {  // milliseconds, nodes, bytes
-  double capture_ms = 0;
-  double instantiate_ms = 0;
-  double upload_ms = 0;
-  int64_t nodes = 0;
-  int64_t bytes = 0;
-};
-
 // A step's result as words (src/protocol/step-block.ts), or why it failed.
 struct StepOutcome {
   int32_t step_id = 0;
@@ -85,7 +78,11 @@ class Runner {
   Reserved reserve();
   // Runs the decode step once, if no size with the same kernels has run. Milliseconds, 0 if not.
   double warmup(int32_t batch_size);
-  GraphInfo capture(int32_t batch_size);
+  // Captures the decode step of one size. Its graph is made on another thread: each of the two
+  // returns those that have become ready, in the order of their capture, and the second waits for
+  // all. Throws the error of any of them. start() and tools wait for all too.
+  std::vector<GraphInfo> capture(int32_t batch_size);
+  std::vector<GraphInfo> finish_captures();
   // on_outcome runs on the completion thread, once per submitted step, in order.
   using OnOutcome = std::function<void(StepOutcome)>;
   void start(OnOutcome on_outcome);
@@ -110,6 +107,7 @@ class Runner {
   void allocate_kv_cache(const KvSize& size);
   void warm_up_prefill();
   int32_t slot_positions() const;
+  std::vector<GraphInfo> keep(std::vector<MadeGraph> graphs);
   int32_t batch_size_for(int32_t rows) const;
   void enqueue_decode_ops(int32_t batch_size);
   void enqueue_decode(StepRecord& record);
@@ -141,6 +139,7 @@ class Runner {
   StepLayout layout_;
   std::unique_ptr<StepArrays> arrays_;
   std::set<int32_t> warm_buckets_;                          // of decode steps
+  std::unique_ptr<GraphMaker> graph_maker_;                 // until start()
   std::map<int32_t, std::unique_ptr<core::Graph>> graphs_;  // by batch size
   const void* decode_logits_ = nullptr;                     // [rows, vocab] f32 of the last decode
   std::unique_ptr<SlotTable> slots_;

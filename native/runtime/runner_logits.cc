@@ -52,6 +52,7 @@ std::vector<float> Runner::prefill_logits(int32_t slot, int32_t position,
 std::vector<float> Runner::decode_logits(std::span<const int32_t> slots,
                                          std::span<const int32_t> tokens, int32_t batch_size,
                                          bool eager) {
+  finish_captures();
   core::check_option(slots.size() == tokens.size() &&
                          slots.size() <= static_cast<size_t>(batch_size) &&
                          batch_size <= options_.max_num_seqs,

@@ -33,6 +33,9 @@ ModelInfo Runner::load_weights() {
 
 Reserved Runner::reserve() {
   if (!weights_) throw core::Error("ERR_INTERNAL", "reserve() before load_weights()");
+  const int64_t graph_nodes =
+      options_.num_graphs * (model::Decoder::num_decode_operations(config_) + 2);
+  if (graph_nodes > 0) graph_maker_ = std::make_unique<GraphMaker>(*backend_, graph_nodes);
   const int32_t num_slots = options_.max_num_seqs;
   const int32_t max_positions = wanted_model_len(config_, options_.max_model_len);
   const auto max_blocks = static_cast<int32_t>(ceil_div(max_positions, options_.block_size));
@@ -61,8 +64,7 @@ Reserved Runner::reserve() {
   const KvSize size =
       size_kv_cache(*backend_, config_,
                     {num_slots, options_.max_model_len, options_.block_size,
-                     options_.kv_cache_bytes, options_.memory_utilization,
-                     options_.num_graphs * (model::Decoder::num_decode_operations(config_) + 2)});
+                     options_.kv_cache_bytes, options_.memory_utilization, graph_nodes});
   allocate_kv_cache(size);
   limits_ = {num_slots,
              size.num_blocks,
@@ -132,26 +134,42 @@ int32_t Runner::slot_positions() const {
                         wanted_model_len(config_, options_.max_model_len)));
 }
 
-GraphInfo Runner::capture(int32_t batch_size) {
+std::vector<GraphInfo> Runner::capture(int32_t batch_size) {
   core::check_option(batch_size > 0 && batch_size <= options_.max_num_seqs,
                      "capture size " + std::to_string(batch_size) + " is outside 1.." +
                          std::to_string(options_.max_num_seqs));
-  const auto start = std::chrono::steady_clock::now();
-  core::CaptureTimings timings;
-  std::unique_ptr<core::Graph> graph;
-  backend_->begin_capture();
+  if (!graph_maker_) graph_maker_ = std::make_unique<GraphMaker>(*backend_, 0);
   try {
+    const auto start = std::chrono::steady_clock::now();
+    backend_->begin_capture();
     enqueue_decode_ops(batch_size);
-    graph = backend_->end_capture(timings);
+    std::unique_ptr<core::Recording> recording = backend_->end_capture();
+    graph_maker_->make(batch_size, milliseconds_since(start), std::move(recording));
+    return keep(graph_maker_->take_ready());
   } catch (...) {
     backend_->abort_capture();
+    graph_maker_.reset();
     throw;
   }
-  const double total = milliseconds_since(start);
-  GraphInfo info{total - timings.instantiate_ms - timings.upload_ms, timings.instantiate_ms,
-                 timings.upload_ms, graph->num_nodes(), static_cast<int64_t>(graph->bytes())};
-  graphs_[batch_size] = std::move(graph);
-  return info;
+}
+
+std::vector<GraphInfo> Runner::finish_captures() {
+  if (!graph_maker_) return {};
+  try {
+    return keep(graph_maker_->take_all());
+  } catch (...) {
+    graph_maker_.reset();
+    throw;
+  }
+}
+
+std::vector<GraphInfo> Runner::keep(std::vector<MadeGraph> graphs) {
+  std::vector<GraphInfo> infos;
+  for (MadeGraph& made : graphs) {
+    infos.push_back(made.info);
+    graphs_[made.info.batch_size] = std::move(made.graph);
+  }
+  return infos;
 }
 
 }  // namespace permafrost::runtime

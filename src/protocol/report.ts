@@ -10,7 +10,11 @@ export interface Phase {
   readonly durationMs: number;
 }
 
-/** One captured graph: milliseconds, recorded nodes and bytes held. */
+/**
+ * One captured graph: milliseconds, recorded nodes and bytes held. On a GPU a graph is instantiated
+ * and uploaded while others are captured: these durations overlap, and their sum exceeds the
+ * region's.
+ */
 export interface GraphReport {
   readonly batchSize: number;
   readonly warmupMs: number;

@@ -24,9 +24,14 @@ export interface RegionOptions {
   /** Batch sizes in capture order. */
   readonly sizes: readonly number[];
   readonly guard: FreeGuard;
-  /** Captures one size; synchronous. */
-  readonly capture: (batchSize: number) => GraphReport;
-  /** Called after each capture, inside the region: it must not allocate more than a few kB. */
+  /**
+   * Captures one size; synchronous. Returns the graphs that have become ready since the last call,
+   * in the order of `sizes`: they may be made on other threads while the next ones are captured.
+   */
+  readonly capture: (batchSize: number) => readonly GraphReport[];
+  /** Waits for the other graphs; synchronous. */
+  readonly finish: () => readonly GraphReport[];
+  /** Called for each graph, inside the region: it must not allocate more than a few kB. */
   readonly onGraph?: (graph: GraphReport, done: number) => void;
 }
 
@@ -52,12 +57,18 @@ function collectsBefore(policy: GcPolicy, index: number): boolean {
 
 /**
  * Runs the region and reports on it.
- * @throws what `capture` threw, after the guard is down and the pending list drained.
+ * @throws what `capture` or `finish` threw, after the guard is down and the pending list drained.
  */
 export async function runFrozenRegion(options: RegionOptions): Promise<CaptureReport> {
-  const { policy, sizes, guard, capture, onGraph } = options;
+  const { policy, sizes, guard, capture, finish, onGraph } = options;
   const gc = exposeGc();
   const graphs: GraphReport[] = [];
+  const take = (ready: readonly GraphReport[]): void => {
+    for (const graph of ready) {
+      graphs.push(graph);
+      onGraph?.(graph, graphs.length);
+    }
+  };
   const startMs = monotonicMs();
   if (policy === 'frozen') await collectAndSettle(gc);
   const profiler = new GCProfiler();
@@ -71,10 +82,9 @@ export async function runFrozenRegion(options: RegionOptions): Promise<CaptureRe
     profiler.start();
     for (const [index, batchSize] of sizes.entries()) {
       if (collectsBefore(policy, index)) gc();
-      const graph = capture(batchSize);
-      graphs.push(graph);
-      onGraph?.(graph, index + 1);
+      take(capture(batchSize));
     }
+    take(finish());
   } finally {
     regionEndMs = monotonicMs();
     // The count comes first: lowering the guard releases memory, which may collect.

@@ -40,6 +40,7 @@ export interface NativeReserved {
 }
 
 export interface NativeGraph {
+  readonly batchSize: number;
   readonly captureMs: number;
   readonly instantiateMs: number;
   readonly uploadMs: number;
@@ -49,7 +50,7 @@ export interface NativeGraph {
 
 /**
  * One model on one device. The calls before `start` are synchronous and come in this order:
- * constructor (device context), loadWeights, reserve, warmup, capture…, start.
+ * constructor (device context), loadWeights, reserve, warmup, capture…, finishCaptures, start.
  * Every method throws a {@link PermafrostError}.
  */
 export interface NativeRunner {
@@ -66,7 +67,13 @@ export interface NativeRunner {
   raiseGuard(): void;
   /** Idempotent. */
   lowerGuard(): { readonly deferred: number; readonly drained: number };
-  capture(batchSize: number): NativeGraph;
+  /**
+   * Captures a size; its graph is made on other threads while the next one is captured. This and
+   * `finishCaptures` return the graphs that have become ready, in the order of their capture.
+   */
+  capture(batchSize: number): readonly NativeGraph[];
+  /** Waits for all graphs. So does `start`. */
+  finishCaptures(): readonly NativeGraph[];
   /**
    * Begins to take steps. `onResult` runs on this thread, once per submitted step and in order:
    * the result's words (a fresh array), or the error and the id of the step that failed.

@@ -5,7 +5,7 @@ import type { RunnerConfig } from '../protocol/options.js';
 import type { PhaseClock } from '../protocol/phase-clock.js';
 import type { CaptureEvent, DeviceEvent, DeviceReport, GraphReport } from '../protocol/report.js';
 import { runFrozenRegion } from './frozen-region.js';
-import type { NativeAddon, NativeRunner } from './native.js';
+import type { NativeAddon, NativeGraph, NativeRunner } from './native.js';
 
 /** CPU devices run below the host's priority, so that its event loop stays responsive. */
 const CPU_NICE = 5;
@@ -61,16 +61,17 @@ export async function startDevice(
     clock.end('warmup');
 
     begin('capture');
+    const toReport = (graph: NativeGraph): GraphReport => ({
+      ...graph,
+      warmupMs: warmups.get(graph.batchSize) ?? 0,
+    });
     const total = config.captureSizes.length;
     const capture = await runFrozenRegion({
       policy: config.gcPolicy,
       sizes: config.captureSizes,
       guard: runner,
-      capture: (batchSize) => ({
-        batchSize,
-        warmupMs: warmups.get(batchSize) ?? 0,
-        ...runner.capture(batchSize),
-      }),
+      capture: (batchSize) => runner.capture(batchSize).map(toReport),
+      finish: () => runner.finishCaptures().map(toReport),
       onGraph: (graph, done) => events.onCapture({ device, graph, done, total }),
     });
     clock.add('collect', capture.collectMs);

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import type { GraphReport } from '../../src/protocol/report.js';
 import { exposeGc, runFrozenRegion } from '../../src/workers/frozen-region.js';
-import type { NativeDeviceBuffer, NativeRunner } from '../../src/workers/native.js';
+import type { NativeDeviceBuffer, NativeGraph, NativeRunner } from '../../src/workers/native.js';
 import { addon, loadedRunner } from '../native/addon.js';
 import { DEVICE, describeOnGpu } from './device.js';
 
@@ -11,14 +11,23 @@ const gc = exposeGc();
 const open: NativeRunner[] = [];
 
 function startRunner(): NativeRunner {
-  const runner = loadedRunner({ device: DEVICE });
+  const runner = loadedRunner({ device: DEVICE, numGraphs: SIZES.length });
   for (const size of SIZES) runner.warmup(size);
   open.push(runner);
   return runner;
 }
 
-function captureWith(runner: NativeRunner): (batchSize: number) => GraphReport {
-  return (batchSize) => ({ batchSize, warmupMs: 0, ...runner.capture(batchSize) });
+interface Capture {
+  readonly capture: (batchSize: number) => readonly GraphReport[];
+  readonly finish: () => readonly GraphReport[];
+}
+
+function captureWith(runner: NativeRunner): Capture {
+  const toReport = (graph: NativeGraph): GraphReport => ({ ...graph, warmupMs: 0 });
+  return {
+    capture: (batchSize) => runner.capture(batchSize).map(toReport),
+    finish: () => runner.finishCaptures().map(toReport),
+  };
 }
 
 afterEach(async () => {
@@ -37,7 +46,7 @@ describeOnGpu('the frozen region on a GPU', () => {
       policy: 'frozen',
       sizes: SIZES,
       guard: runner,
-      capture: captureWith(runner),
+      ...captureWith(runner),
     });
     expect(report.frozen).toBe(true);
     expect(report.graphs.map(({ batchSize }) => batchSize)).toEqual(SIZES);
@@ -53,6 +62,7 @@ describeOnGpu('the frozen region on a GPU', () => {
     'frees no device memory inside and all of it after, under the policy %o',
     async (policy) => {
       const runner = startRunner();
+      const captures = captureWith(runner);
       const make = (): NativeDeviceBuffer => new addon.DeviceBuffer(DEVICE, 1 << 20);
       const ours = SIZES.map(make);
       const theirs = SIZES.map(make);
@@ -62,12 +72,13 @@ describeOnGpu('the frozen region on a GPU', () => {
         policy,
         sizes: SIZES,
         guard: runner,
+        ...captures,
         capture: (batchSize) => {
           ours.pop()?.release();
           theirs.pop()?.releaseFromThread();
-          const graph = captureWith(runner)(batchSize);
+          const ready = captures.capture(batchSize);
           seen.push(addon.liveAllocations().bytes);
-          return graph;
+          return ready;
         },
       });
       for (const bytes of seen) expect(bytes).toBeGreaterThanOrEqual(held.bytes);

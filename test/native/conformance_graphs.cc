@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "conformance.h"
+#include "runtime/graph_maker.h"
 
 namespace conformance {
 namespace {
@@ -145,11 +146,28 @@ class Model {
              {tokens_.data(), logprobs_.data(), top_tokens_.data(), top_logprobs_.data()});
   }
 
+  // Each graph is made while the next ones are captured.
+  std::vector<permafrost::runtime::MadeGraph> capture_all(const std::vector<int>& counts) {
+    permafrost::runtime::GraphMaker maker(device_.backend(), 100);
+    for (const int count : counts) {
+      device_->begin_capture();
+      enqueue(count);
+      maker.make(count, 0, device_->end_capture());
+    }
+    std::vector<permafrost::runtime::MadeGraph> made = maker.take_all();
+    CHECK(made.size() == counts.size());
+    for (size_t i = 0; i < made.size(); ++i) {
+      CHECK(made[i].info.batch_size == counts[i]);
+      CHECK(made[i].info.nodes >= 10);
+    }
+    return made;
+  }
+
   std::unique_ptr<core::Graph> capture(int count) {
     core::CaptureTimings timings;
     device_->begin_capture();
     enqueue(count);
-    std::unique_ptr<core::Graph> graph = device_->end_capture(timings);
+    std::unique_ptr<core::Graph> graph = device_->make_graph(device_->end_capture(), timings);
     CHECK(graph->num_nodes() >= 10);
     CHECK(timings.instantiate_ms >= 0 && timings.upload_ms >= 0);
     return graph;
@@ -243,15 +261,14 @@ void replays_equal_eager(const std::string& name) {
         })) == drawn);
   // The graphs hold the addresses that reset() gives: captured once, launched for both rounds.
   model.reset();
-  const std::unique_ptr<core::Graph> graphs[] = {model.capture(8), model.capture(3),
-                                                 model.capture(1)};
+  const std::vector<permafrost::runtime::MadeGraph> graphs = model.capture_all({8, 3, 1});
   const Trace replayed = run_steps(model, [&](int count) {
-    model.device()->launch(*graphs[count == 8 ? 0 : count == 3 ? 1 : 2]);
+    model.device()->launch(*graphs[count == 8 ? 0 : count == 3 ? 1 : 2].graph);
   });
   CHECK(replayed == eager);
   // Launches that follow each other without a wait between.
   model.choose(kSteps[0]);
-  for (int i = 0; i < 3; ++i) model.device()->launch(*graphs[0]);
+  for (int i = 0; i < 3; ++i) model.device()->launch(*graphs[0].graph);
   const Trace thrice = model.trace();
   for (const int32_t slot : kSteps[0]) {
     const auto length = static_cast<size_t>(model.slots().layout.length + slot);

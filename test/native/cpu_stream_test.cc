@@ -42,7 +42,7 @@ void test_order() {
   backend->begin_capture();
   for (int i = 0; i < 100; ++i) backend->fill_words(device.data(), 1000 + i, 4096);
   core::CaptureTimings timings;
-  auto graph = backend->end_capture(timings);
+  auto graph = backend->make_graph(backend->end_capture(), timings);
   for (int i = 0; i < 50; ++i) {
     backend->launch(*graph);
     auto event = backend->make_event();
@@ -174,14 +174,14 @@ void test_errors() {
           backend->gemm(matrix(x, 1, 64), matrix(weight, 64, 64), nullptr, narrow);
         }) == "ERR_INTERNAL");
   core::CaptureTimings timings;
-  CHECK(error_of([&] { backend->end_capture(timings); }) == "ERR_INTERNAL");
+  CHECK(error_of([&] { backend->end_capture(); }) == "ERR_INTERNAL");
   backend->begin_capture();
   CHECK(error_of([&] { backend->begin_capture(); }) == "ERR_INTERNAL");
   CHECK(error_of([&] { backend->record(*next_step); }) == "ERR_INTERNAL");
   backend->gemm(matrix(x, 1, 64), matrix(weight, 64, 64), nullptr, matrix(out, 1, 64));
   backend->abort_capture();
   backend->begin_capture();
-  CHECK(backend->end_capture(timings)->num_nodes() == 0);
+  CHECK(backend->make_graph(backend->end_capture(), timings)->num_nodes() == 0);
   CHECK(error_of([] { cpu::make_cpu_backend("cpu:0", 1, 0, "mmx"); }) == "ERR_UNSUPPORTED");
 }
 
@@ -216,7 +216,7 @@ void test_guard() {
   backend->begin_capture();
   backend->fill_words(x.data(), 3, 16);
   core::CaptureTimings timings;
-  auto graph = backend->end_capture(timings);
+  auto graph = backend->make_graph(backend->end_capture(), timings);
   CHECK(device->live().allocations == before.allocations + 3);
   backend->launch(*graph);
   backend->record(*event);

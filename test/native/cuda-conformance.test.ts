@@ -67,7 +67,7 @@ describe.runIf(process.arch === 'x64')('the CUDA backend on an emulated device',
   it('computes what the references and the CPU backend do, in eager steps and in graphs', async () => {
     const program = await workshop.link('conformance', [
       ...objectsOf([...suiteSources, ...emulatorSources]),
-      ...builtObjects('model', 'cpu', 'core'),
+      ...builtObjects('runtime', 'model', 'cpu', 'core'),
     ]);
     const golden = ['--golden', 'test/fixtures/golden'];
     expect(await outputOf(program, [...golden, 'cpu:0', 'cuda:0'])).toMatch(ALL_PASSED);

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { GraphReport } from '../../src/protocol/report.js';
 import { exposeGc, runFrozenRegion } from '../../src/workers/frozen-region.js';
-import type { NativeDeviceBuffer, NativeRunner } from '../../src/workers/native.js';
+import type { NativeDeviceBuffer, NativeGraph, NativeRunner } from '../../src/workers/native.js';
 import { addon, loadedRunner } from './addon.js';
 
 const SIZES = [8, 4, 2, 1];
@@ -16,8 +16,17 @@ function startRunner(): NativeRunner {
   return runner;
 }
 
-function captureWith(runner: NativeRunner): (batchSize: number) => GraphReport {
-  return (batchSize) => ({ batchSize, warmupMs: 0, ...runner.capture(batchSize) });
+interface Capture {
+  readonly capture: (batchSize: number) => readonly GraphReport[];
+  readonly finish: () => readonly GraphReport[];
+}
+
+function captureWith(runner: NativeRunner): Capture {
+  const toReport = (graph: NativeGraph): GraphReport => ({ ...graph, warmupMs: 0 });
+  return {
+    capture: (batchSize) => runner.capture(batchSize).map(toReport),
+    finish: () => runner.finishCaptures().map(toReport),
+  };
 }
 
 /** Device memory that nothing refers to any more, so that a collection finalizes it. */
@@ -43,7 +52,7 @@ describe('the frozen region', () => {
       policy: 'frozen',
       sizes: SIZES,
       guard: runner,
-      capture: captureWith(runner),
+      ...captureWith(runner),
       onGraph: (graph, done) => seen.push(graph.batchSize, done),
     });
     expect(report.frozen).toBe(true);
@@ -63,14 +72,16 @@ describe('the frozen region', () => {
     const before = addon.liveAllocations().allocations;
     abandonBuffers(50);
     expect(addon.liveAllocations().allocations).toBeGreaterThan(before);
+    const captures = captureWith(runner);
     let during = -1;
     const report = await runFrozenRegion({
       policy: 'frozen',
       sizes: [1],
       guard: runner,
+      ...captures,
       capture: (batchSize) => {
         during = addon.liveAllocations().allocations;
-        return captureWith(runner)(batchSize);
+        return captures.capture(batchSize);
       },
     });
     expect(during).toBe(before);
@@ -79,14 +90,16 @@ describe('the frozen region', () => {
 
   test('says that it was not frozen when its loop allocates enough to collect', async () => {
     const runner = startRunner();
+    const captures = captureWith(runner);
     const report = await runFrozenRegion({
       policy: 'frozen',
       sizes: SIZES,
       guard: runner,
+      ...captures,
       capture: (batchSize) => {
         const garbage: unknown[] = [];
         for (let i = 0; i < 1_000_000; i += 1) garbage.push({ i });
-        return captureWith(runner)(batchSize);
+        return captures.capture(batchSize);
       },
     });
     expect(report.gcEvents.length).toBeGreaterThan(0);
@@ -98,6 +111,7 @@ describe('the frozen region', () => {
     'releases nothing inside and everything after, under the policy %o',
     async (policy) => {
       const runner = startRunner();
+      const captures = captureWith(runner);
       const make = (): NativeDeviceBuffer => new addon.DeviceBuffer('cpu:0', 4096);
       const ours = SIZES.map(make);
       const theirs = SIZES.map(make);
@@ -107,12 +121,13 @@ describe('the frozen region', () => {
         policy,
         sizes: SIZES,
         guard: runner,
+        ...captures,
         capture: (batchSize) => {
           ours.pop()?.release();
           theirs.pop()?.releaseFromThread();
-          const graph = captureWith(runner)(batchSize);
+          const ready = captures.capture(batchSize);
           counts.push(addon.liveAllocations().allocations);
-          return graph;
+          return ready;
         },
       });
       // Each capture adds its graph; none of the eight releases has taken effect.
@@ -137,16 +152,9 @@ describe('the frozen region', () => {
         buffers[done]?.releaseFromThread();
         done += 1;
         if (done === 3) throw failure;
-        return {
-          batchSize: 1,
-          warmupMs: 0,
-          captureMs: 0,
-          instantiateMs: 0,
-          uploadMs: 0,
-          nodes: 0,
-          bytes: 0,
-        };
+        return [];
       },
+      finish: () => [],
     });
     await expect(region).rejects.toBe(failure);
     expect(addon.liveAllocations().allocations).toBe(held - 3);
@@ -157,9 +165,40 @@ describe('the frozen region', () => {
       policy: 'none',
       sizes: [1],
       guard: runner,
-      capture: captureWith(runner),
+      ...captureWith(runner),
     });
     expect(again.graphs).toHaveLength(1);
+  });
+
+  test('takes graphs as they become ready, and lowers the guard when waiting for the last throws', async () => {
+    const runner = startRunner();
+    const { capture, finish } = captureWith(runner);
+    const held: GraphReport[] = [];
+    const seen: number[] = [];
+    const late = {
+      policy: 'frozen' as const,
+      sizes: SIZES,
+      guard: runner,
+      capture: (batchSize: number) => {
+        held.push(...capture(batchSize));
+        return held.length > 2 ? held.splice(0, 2) : [];
+      },
+      onGraph: (graph: GraphReport, done: number) => seen.push(graph.batchSize, done),
+    };
+    const report = await runFrozenRegion({
+      ...late,
+      finish: () => [...held.splice(0), ...finish()],
+    });
+    expect(report.graphs.map(({ batchSize }) => batchSize)).toEqual(SIZES);
+    expect(seen).toEqual([8, 1, 4, 2, 2, 3, 1, 4]);
+
+    const failure = new Error('no memory for the last graph');
+    const fail = () => {
+      throw failure;
+    };
+    await expect(runFrozenRegion({ ...late, finish: fail })).rejects.toBe(failure);
+    expect(() => runner.raiseGuard()).not.toThrow();
+    runner.lowerGuard();
   });
 
   test('counts at least one collection per graph under collect-per-graph', async () => {
@@ -168,7 +207,7 @@ describe('the frozen region', () => {
       policy: 'collect-per-graph',
       sizes: SIZES,
       guard: runner,
-      capture: captureWith(runner),
+      ...captureWith(runner),
     });
     expect(report.frozen).toBe(false);
     expect(report.gcEvents.length).toBeGreaterThanOrEqual(SIZES.length);
@@ -177,7 +216,7 @@ describe('the frozen region', () => {
   test('collects before every second graph under collectEvery 2, and never under none', async () => {
     const runner = startRunner();
     const run = (policy: 'none' | { collectEvery: number }) =>
-      runFrozenRegion({ policy, sizes: SIZES, guard: runner, capture: captureWith(runner) });
+      runFrozenRegion({ policy, sizes: SIZES, guard: runner, ...captureWith(runner) });
     const every = await run({ collectEvery: 2 });
     expect(every.gcEvents.length).toBeGreaterThanOrEqual(2);
     expect(every.gcEvents.length).toBeLessThan(SIZES.length);

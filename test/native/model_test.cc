@@ -136,7 +136,11 @@ class FakeBackend : public core::Backend {
   double elapsed_ms(core::Event&, core::Event&) override { return 0; }
   void synchronize() override {}
   void begin_capture() override { not_here(); }
-  std::unique_ptr<core::Graph> end_capture(core::CaptureTimings&) override { not_here(); }
+  std::unique_ptr<core::Recording> end_capture() override { not_here(); }
+  std::unique_ptr<core::Graph> make_graph(std::unique_ptr<core::Recording>,
+                                          core::CaptureTimings&) override {
+    not_here();
+  }
   void abort_capture() noexcept override {}
   void launch(core::Graph&) override { not_here(); }
   void scatter_slots(const core::SlotState&, const int32_t*, const int32_t*, int32_t) override {

@@ -25,7 +25,9 @@ export function sourcesIn(place: string, pattern = /\.cc$/): string[] {
 }
 
 /** The addon's objects of `native/cpu`, `native/core` and so on: compiled once, tested as they are. */
-export function builtObjects(...layers: readonly ('core' | 'cpu' | 'model')[]): string[] {
+export function builtObjects(
+  ...layers: readonly ('core' | 'cpu' | 'model' | 'runtime')[]
+): string[] {
   checkIsBuilt();
   const isa = ['avx2', 'avx512'].map((name) => `${BUILT}/cpu_${name}/native/cpu/isa`);
   return layers.flatMap((layer) => [
