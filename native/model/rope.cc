@@ -53,12 +53,25 @@ RopeTable::RopeTable(core::Backend& backend, const std::vector<float>& frequenci
     }
     auto* values = static_cast<float*>(out);
     const size_t first = offset / sizeof(float);
-    for (size_t i = 0; i < bytes / sizeof(float); ++i) {
+    const size_t count = bytes / sizeof(float);
+    const auto angle = [&](size_t position, size_t pair) {
+      return static_cast<double>(position) * static_cast<double>(frequencies[pair]);
+    };
+    for (size_t i = 0; i < count;) {
       const size_t position = (first + i) / row;
       const size_t column = (first + i) % row;
-      const double angle =
-          static_cast<double>(position) * static_cast<double>(frequencies[column % pairs]);
-      values[i] = static_cast<float>(column < pairs ? std::cos(angle) : std::sin(angle));
+      if (column == 0 && count - i >= row) {
+        // Both of one angle take little longer than one of them.
+        for (size_t pair = 0; pair < pairs; ++pair) {
+          const double turned = angle(position, pair);
+          values[i + pair] = static_cast<float>(std::cos(turned));
+          values[i + pairs + pair] = static_cast<float>(std::sin(turned));
+        }
+        i += row;
+      } else {
+        const double turned = angle(position, column % pairs);
+        values[i++] = static_cast<float>(column < pairs ? std::cos(turned) : std::sin(turned));
+      }
     }
   });
 }

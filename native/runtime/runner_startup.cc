@@ -102,14 +102,14 @@ double Runner::warmup(int32_t batch_size) {
   return milliseconds_since(start);
 }
 
-// Chunks of every bucket through the eager path. Slot 0 is free and its block table zero, so they
-// write to the first block only.
+// Chunks of every bucket through the eager path, of the fewest rows that are in it. Slot 0 is free
+// and its block table zero, so they write to the first block only.
 void Runner::warm_up_prefill() {
   StepRecord& record = *records_.front();
   const StepArrays& staging = record.staging;
   const int32_t most = std::min(options_.max_batched_tokens, slot_positions());
   std::set<int32_t> warm;
-  for (int32_t rows = 1;; rows = std::min(2 * rows, most)) {
+  for (int32_t rows = 1; rows <= most; rows = rows == 1 ? 2 : 2 * rows - 1) {
     if (warm.insert(backend_->kernel_bucket(rows)).second) {
       for (int32_t i = 0; i < rows; ++i) {
         staging.at(layout_.prefill_slots)[i] = 0;
@@ -123,7 +123,6 @@ void Runner::warm_up_prefill() {
       decoder_->head(arrays_->at(layout_.head_rows), 1);
       backend_->synchronize();
     }
-    if (rows == most) return;
   }
 }
 
