@@ -36,6 +36,7 @@ void Runner::start(OnOutcome on_outcome) {
   if (completion_.joinable()) throw core::Error("ERR_INTERNAL", "start() twice");
   finish_captures();
   graph_maker_.reset();
+  settle_graphs();
   on_outcome_ = std::move(on_outcome);
   completion_ = std::thread([this] { complete_steps(); });
 }

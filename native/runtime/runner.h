@@ -108,6 +108,7 @@ class Runner {
   void warm_up_prefill();
   int32_t slot_positions() const;
   std::vector<GraphInfo> keep(std::vector<MadeGraph> graphs);
+  void settle_graphs();
   int32_t batch_size_for(int32_t rows) const;
   void enqueue_decode_ops(int32_t batch_size);
   void enqueue_decode(StepRecord& record);
