@@ -171,9 +171,9 @@ std::vector<GraphInfo> Runner::keep(std::vector<MadeGraph> graphs) {
   return infos;
 }
 
-// Replays of other graphs take 5 to 10 % longer until the graph that was uploaded first has run once
-// (docs/performance.md). It is one of those that the threads made first, the largest; they run with
-// rows of nobody.
+// Replays of other graphs take 5 to 10 % longer until the graph that was uploaded first has run
+// once (docs/performance.md). It is one of the largest, which are made first; they run with rows of
+// nobody.
 void Runner::settle_graphs() {
   int count = backend_->graph_making().threads;
   for (auto graph = graphs_.rbegin(); graph != graphs_.rend() && count > 0; ++graph, --count) {
