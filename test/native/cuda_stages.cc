@@ -1,5 +1,6 @@
 // Where the time of a step goes: every stage by itself, and whole decode steps, on one CUDA device
-// with a model of Qwen3-0.6B's shape. Prints JSON.
+// with a model of Qwen3-0.6B's shape. Prints JSON. Arguments are the rows of the decode steps to time,
+// without any it times all stages.
 //
 // A stage is a graph of 28 launches, one for each layer's weights and cache, so that nothing comes
 // out of a cache; its time is that of a launch among its like. Floors are the bytes that a stage
@@ -7,7 +8,10 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "cuda_stages.h"
@@ -288,24 +292,28 @@ class Bench {
   bool first_ = true;
 };
 
-void run() {
+void run(std::vector<int32_t> rows) {
   cuda::check(cudaSetDevice(0), "opening the device");
   Model model(4096);
   Sequences sequences(kContext);
   std::printf("{\"device\": \"%s\", \"context\": %d, \"stages\": [\n", model.properties.name,
               kContext);
   Bench bench(model, sequences);
-  for (const int32_t rows : {1, 4, 8, 16, 32, 64, 256}) bench.decode(rows);
-  bench.prefill(4, 1024);
+  const bool all = rows.empty();
+  if (all) rows = {1, 4, 8, 16, 32, 64, 256};
+  for (const int32_t count : rows) bench.decode(count);
+  if (all) bench.prefill(4, 1024);
   std::printf("\n]}\n");
 }
 
 }  // namespace
 }  // namespace stages
 
-int main() {
+int main(int argc, char** argv) {
   try {
-    stages::run();
+    std::vector<int32_t> rows;
+    for (int i = 1; i < argc; ++i) rows.push_back(std::atoi(argv[i]));
+    stages::run(std::move(rows));
     return 0;
   } catch (const stages::core::Error& error) {
     std::fprintf(stderr, "%s: %s\n", error.code().c_str(), error.what());
