@@ -2,9 +2,9 @@
 //
 // What bounds it is reading the keys and values, so each is read once: the query heads of a KV head
 // are the rows of one tensor-core tile (padded to 16), and each warp is a reader of its own. It
-// takes every kWarps-th 16 positions of the block's split and keeps two tiles of keys and two of
-// values on their way from memory, without a barrier between warps until the split is done. Then
-// the warps' results are merged in shared memory.
+// takes every kWarps-th 16 positions of the block's split and keeps two or three tiles of keys and
+// as many of values on their way from memory, without a barrier between warps until the split is
+// done. Then the warps' results are merged in shared memory.
 //
 // Blocks are as many as the device holds at once, and each takes every gridDim-th item of the work
 // (DecodePlan): a launch depends on the number of rows only, lengths are read on the device. Blocks
@@ -21,76 +21,13 @@
 
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/attention_common.cuh"
-#include "cuda/kernels/attention_decode.cuh"
+#include "cuda/kernels/attention_decode_parts.cuh"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/tiles.cuh"
 
 namespace permafrost::cuda {
 namespace {
-
-struct DecodeArguments {
-  const __nv_bfloat16* qkv;  // [rows, qkv_stride]
-  __nv_bfloat16* out;        // [rows, out_stride]
-  const int32_t* slots;      // [rows]
-  const int32_t* positions;  // [rows]
-  PagedKv kv;
-  DecodePartials partials;
-  DecodePlan plan;
-  int64_t qkv_stride;
-  int64_t out_stride;
-  int32_t rows;
-  int32_t num_heads;
-  int32_t head_dim;
-  int32_t window;
-  float scale;  // in powers of 2
-  bool follows_rope;
-
-  // The positions a row attends to; none for padding.
-  __device__ __forceinline__ int2 range(int32_t row) const {
-    const int32_t slot = slots[row];
-    const int32_t end = positions[row] + 1;  // loaded at the same time
-    if (slot < 0) return make_int2(0, 0);
-    return make_int2(window > 0 ? max(end - window, 0) : 0, end);
-  }
-
-  __device__ __forceinline__ int32_t num_splits(int2 range) const {
-    const int32_t size = plan.split_size(range.y - range.x);
-    return max((range.y - range.x + size - 1) / size, 1);
-  }
-};
-
-// One item of work.
-struct Item {
-  int32_t row;
-  int32_t split;
-  int32_t num_splits;
-  int32_t begin;  // positions
-  int32_t end;
-  int32_t newest;  // position of the row
-  int32_t kv_head;
-  int32_t first_head;  // query heads
-  int32_t num_heads;
-  int32_t head_tile;
-};
-
-template <int kDim>
-struct DecodeShape {
-  static constexpr int kWarps = kDim > 128 ? 2 : 4;
-  static constexpr int kThreads = kWarps * kWarpLanes;
-  static constexpr int kBlocks = kDim <= 64 ? 4 : 3;  // on a multiprocessor
-  static constexpr int kWarpBytes = 4 * Tile<kDim>::kBytes;
-  static constexpr int kSumStride = kDim + 4;  // floats; of a warp's results before the merge
-  static_assert(kTileRows * kSumStride * sizeof(float) <= kWarpBytes);
-  static_assert(DecodePlan::kSplitStep % (kTileRows * kWarps) == 0);
-};
-
-// The maximum and the sum of weights of each warp's rows.
-template <int kWarps>
-struct WarpStats {
-  float max[kWarps][kTileRows];
-  float sum[kWarps][kTileRows];
-};
 
 template <int kDim>
 __device__ __forceinline__ void load_queries(const DecodeArguments& args, const Item& item,
@@ -111,16 +48,19 @@ __device__ __forceinline__ void load_queries(const DecodeArguments& args, const 
   }
 }
 
-// This warp's share of the item. ring: kWarpBytes of shared memory, for two tiles of keys and two
-// of values. Copies are groups in the order K0 V0 K1 V1 K2 ..., three of them younger than what is
-// needed next.
-template <int kDim>
+// This warp's share of the item. ring: kWarpBytes of shared memory, for kDepth tiles of keys and as
+// many of values. Copies are groups in the order K0 V0 K1 V1 K2 ..., all but one of the ring's
+// younger than what is needed next.
+template <class Shape>
 __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& item,
-                                       unsigned char* ring, RunningOutput<kDim> (&result)[1]) {
+                                       unsigned char* ring,
+                                       RunningOutput<Shape::kDim> (&result)[1]) {
+  constexpr int kDim = Shape::kDim;
+  constexpr int kDepth = Shape::kDepth;
   constexpr int kTileBytes = Tile<kDim>::kBytes;
   const int lane = threadIdx.x % kWarpLanes;
   const int warp = threadIdx.x / kWarpLanes;
-  const int stride = kTileRows * DecodeShape<kDim>::kWarps;
+  const int stride = kTileRows * Shape::kWarps;
   const int32_t slot = args.slots[item.row];
   const auto piece_at = [&](int32_t tile_start) {
     const int32_t position = tile_start + lane;
@@ -135,21 +75,21 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
   result[0].clear();
   const int32_t first = item.begin + warp * kTileRows;
   int32_t next_piece = piece_at(first);
-  if (first + kTileRows > item.newest) wait_for_launches_before();
-  copy(args.kv.keys, 0, first, next_piece);
-  copy(args.kv.values, 2, first, next_piece);
-  next_piece = piece_at(first + stride);
-  if (first + stride + kTileRows > item.newest) wait_for_launches_before();
-  copy(args.kv.keys, 1, first + stride, next_piece);
-  copy(args.kv.values, 3, first + stride, next_piece);
-  next_piece = piece_at(first + 2 * stride);
+#pragma unroll
+  for (int i = 0; i < kDepth; ++i) {
+    const int32_t start = first + i * stride;
+    if (start + kTileRows > item.newest) wait_for_launches_before();
+    copy(args.kv.keys, i, start, next_piece);
+    copy(args.kv.values, kDepth + i, start, next_piece);
+    next_piece = piece_at(start + stride);
+  }
   wait_for_launches_before();
   uint32_t queries[kDim / 16][4];
   load_queries<kDim>(args, item, queries);
 
   int stage = 0;
-  for (int32_t start = first; start < item.end; start += stride, stage ^= 1) {
-    wait_for_copies<3>();
+  for (int32_t start = first; start < item.end; start += stride) {
+    wait_for_copies<2 * kDepth - 1>();
     __syncwarp();
     const unsigned char* keys = ring + stage * kTileBytes + keys_offset<kDim>();
     float scores[2][4] = {};
@@ -161,7 +101,7 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
       multiply_add(scores[1], queries[k], r[2], r[3]);
     }
     __syncwarp();
-    copy(args.kv.keys, stage, start + 2 * stride, next_piece);
+    copy(args.kv.keys, stage, start + kDepth * stride, next_piece);
 
     if (start + kTileRows > item.end) {
 #pragma unroll
@@ -173,150 +113,21 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
     uint32_t weights[1][1][4];
     result[0].template add_scores<1>(scores, args.scale, weights[0]);
 
-    wait_for_copies<3>();
+    wait_for_copies<2 * kDepth - 1>();
     __syncwarp();
-    add_values(result, weights, 0, ring + (2 + stage) * kTileBytes);
+    add_values(result, weights, 0, ring + (kDepth + stage) * kTileBytes);
     __syncwarp();
-    copy(args.kv.values, 2 + stage, start + 2 * stride, next_piece);
-    next_piece = piece_at(start + 3 * stride);
+    copy(args.kv.values, kDepth + stage, start + kDepth * stride, next_piece);
+    next_piece = piece_at(start + (kDepth + 1) * stride);
+    stage = stage == kDepth - 1 ? 0 : stage + 1;
   }
 }
 
-// Leaves this warp's rows in its part of the shared memory, for all warps to see after a barrier.
-template <int kDim>
-__device__ __forceinline__ void put_result(const RunningOutput<kDim>& result, int32_t num_heads,
-                                           float* sums,
-                                           WarpStats<DecodeShape<kDim>::kWarps>& stats) {
-  const int lane = threadIdx.x % kWarpLanes;
-  const int warp = threadIdx.x / kWarpLanes;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int head = lane / 4 + 8 * half;
-    if (head >= num_heads) continue;
-    if (lane % 4 == 0) {
-      stats.max[warp][head] = result.max[half];
-      stats.sum[warp][head] = result.sum[2 * half];
-    }
-#pragma unroll
-    for (int d = 0; d < kDim / 8; ++d) {
-      float2* to = reinterpret_cast<float2*>(sums + head * DecodeShape<kDim>::kSumStride + 8 * d +
-                                             lane % 4 * 2);
-      *to = make_float2(result.out[d][2 * half], result.out[d][2 * half + 1]);
-    }
-  }
-}
-
-// Merges the warps' rows: to `out` if the item is the whole row, else to the partials.
-template <int kDim>
-__device__ __forceinline__ void merge_warps(const DecodeArguments& args, const Item& item,
-                                            const unsigned char* shared,
-                                            const WarpStats<DecodeShape<kDim>::kWarps>& stats) {
-  using Shape = DecodeShape<kDim>;
-  const int pairs = args.head_dim / 2;
-  for (int i = threadIdx.x; i < item.num_heads * pairs; i += Shape::kThreads) {
-    const int head = i / pairs;
-    const int column = i % pairs * 2;
-    float largest = minus_infinity();
-#pragma unroll
-    for (int w = 0; w < Shape::kWarps; ++w) largest = fmaxf(largest, stats.max[w][head]);
-    const float base = largest == minus_infinity() ? 0.0f : largest;
-    float sum = 0.0f;
-    float2 out = make_float2(0.0f, 0.0f);
-#pragma unroll
-    for (int w = 0; w < Shape::kWarps; ++w) {
-      const float factor = power_of_two(stats.max[w][head] - base);
-      const float* sums = reinterpret_cast<const float*>(shared + w * Shape::kWarpBytes);
-      const float2 part =
-          *reinterpret_cast<const float2*>(sums + head * Shape::kSumStride + column);
-      sum += factor * stats.sum[w][head];
-      out.x += factor * part.x;
-      out.y += factor * part.y;
-    }
-    const int64_t row_head = int64_t{item.row} * args.num_heads + item.first_head + head;
-    if (item.num_splits == 1) {
-      const float scale = item.end > item.begin ? 1.0f / sum : 0.0f;
-      const int64_t at =
-          item.row * args.out_stride + int64_t{item.first_head + head} * args.head_dim + column;
-      *reinterpret_cast<uint32_t*>(args.out + at) = pack_bf16(out.x * scale, out.y * scale);
-    } else {
-      const int64_t part = row_head * args.plan.max_splits + item.split;
-      *reinterpret_cast<float2*>(args.partials.out + part * args.head_dim + column) = out;
-      if (column == 0) args.partials.stats[part] = make_float2(largest, sum);
-    }
-  }
-}
-
-// True in all threads of the block that finishes the row's last split: the partials of all splits
-// can be read then.
-__device__ __forceinline__ bool is_last_split(const DecodeArguments& args, const Item& item) {
-  __shared__ bool last;
-  __threadfence();
-  __syncthreads();
-  if (threadIdx.x == 0) {
-    int32_t* finished =
-        args.partials.finished + int64_t{item.row} * args.plan.head_tiles + item.head_tile;
-    last = atomicAdd(finished, 1) == item.num_splits - 1;
-    if (last) *finished = 0;
-    __threadfence();
-  }
-  __syncthreads();
-  return last;
-}
-
-// Merges the splits of a row. Each warp first finds what every split of a head counts for.
-// factors: [kTileRows, kMostSplits] floats of shared memory.
-template <int kThreads>
-__device__ __forceinline__ void merge_splits(const DecodeArguments& args, const Item& item,
-                                             float* factors) {
-  constexpr int kMostSplits = DecodePlan::kMostSplits;
-  static_assert(kMostSplits == 2 * kWarpLanes);
-  const int lane = threadIdx.x % kWarpLanes;
-  const int64_t first =
-      (int64_t{item.row} * args.num_heads + item.first_head) * args.plan.max_splits;
-  for (int head = threadIdx.x / kWarpLanes; head < item.num_heads; head += kThreads / kWarpLanes) {
-    const float2* stats = args.partials.stats + first + head * args.plan.max_splits;
-    const float2 none = make_float2(minus_infinity(), 0.0f);
-    const float2 low = lane < item.num_splits ? stats[lane] : none;
-    const float2 high = lane + 32 < item.num_splits ? stats[lane + 32] : none;
-    float largest = fmaxf(low.x, high.x);
-    for (int step = 16; step > 0; step /= 2) {
-      largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, step));
-    }
-    const float base = largest == minus_infinity() ? 0.0f : largest;
-    const float low_factor = power_of_two(low.x - base);
-    const float high_factor = power_of_two(high.x - base);
-    float sum = low_factor * low.y + high_factor * high.y;
-    for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
-    factors[head * kMostSplits + lane] = low_factor / sum;
-    factors[head * kMostSplits + lane + 32] = high_factor / sum;
-  }
-  __syncthreads();
-  const int pairs = args.head_dim / 2;
-  for (int i = threadIdx.x; i < item.num_heads * pairs; i += kThreads) {
-    const int head = i / pairs;
-    const int column = i % pairs * 2;
-    const float* parts =
-        args.partials.out + (first + head * args.plan.max_splits) * args.head_dim + column;
-    float2 out = make_float2(0.0f, 0.0f);
-#pragma unroll 8
-    for (int split = 0; split < item.num_splits; ++split) {
-      const float2 part = *reinterpret_cast<const float2*>(parts + split * args.head_dim);
-      const float factor = factors[head * kMostSplits + split];
-      out.x += factor * part.x;
-      out.y += factor * part.y;
-    }
-    const int64_t at =
-        item.row * args.out_stride + int64_t{item.first_head + head} * args.head_dim + column;
-    *reinterpret_cast<uint32_t*>(args.out + at) = pack_bf16(out.x, out.y);
-  }
-}
-
-template <int kDim>
-__global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>::kBlocks)
+template <class Shape>
+__global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     attention_decode_kernel(const DecodeArguments args) {
   let_next_launch_begin();
   if (!args.follows_rope) wait_for_launches_before();
-  using Shape = DecodeShape<kDim>;
   unsigned char* shared = dynamic_shared();
   unsigned char* ring = shared + threadIdx.x / kWarpLanes * Shape::kWarpBytes;
   __shared__ WarpStats<Shape::kWarps> stats;
@@ -324,36 +135,50 @@ __global__ void __launch_bounds__(DecodeShape<kDim>::kThreads, DecodeShape<kDim>
   const auto splits_of = [&](int32_t row) { return args.num_splits(args.range(row)); };
   const PartSearch<Shape::kThreads> search(args.rows, splits_of);
   const int32_t num_items = search.total() * args.plan.head_tiles;
-  const int32_t group = args.num_heads / args.kv.num_kv_heads;
-  const int32_t tiles_of_group = args.plan.head_tiles / args.kv.num_kv_heads;
   for (int32_t index = blockIdx.x; index < num_items; index += gridDim.x) {
     // Its barrier also ends the use of shared memory by the item before.
     const auto found = search.find(index / args.plan.head_tiles, splits_of);
-    const int2 range = args.range(found.part);
-    const int32_t size = args.plan.split_size(range.y - range.x);
-    Item item;
-    item.row = found.part;
-    item.split = found.index;
-    item.num_splits = args.num_splits(range);
-    item.begin = range.x + item.split * size;
-    item.end = min(item.begin + size, range.y);
-    item.newest = range.y - 1;
-    item.head_tile = index % args.plan.head_tiles;
-    item.kv_head = item.head_tile / tiles_of_group;
-    const int32_t first_of_group = item.head_tile % tiles_of_group * kTileRows;
-    item.first_head = item.kv_head * group + first_of_group;
-    item.num_heads = min(group - first_of_group, kTileRows);
-
-    RunningOutput<kDim> result[1];
-    attend<kDim>(args, item, ring, result);
-    put_result<kDim>(result[0], item.num_heads, reinterpret_cast<float*>(ring), stats);
+    const Item item = item_of(args, found.part, found.index, index % args.plan.head_tiles);
+    RunningOutput<Shape::kDim> result[1];
+    attend<Shape>(args, item, ring, result);
+    put_result<Shape>(result[0], item.num_heads, reinterpret_cast<float*>(ring), stats);
     __syncthreads();
-    merge_warps<kDim>(args, item, shared, stats);
+    merge_warps<Shape>(args, item, shared, stats);
     if (item.num_splits > 1 && is_last_split(args, item)) {
-      merge_splits<Shape::kThreads>(args, item, reinterpret_cast<float*>(shared));
+      merge_splits<Shape::kThreads>(args, item);
     }
   }
   wait_for_launches_before();  // also without an item
+}
+
+// That a block of the current device can have, nearly all that a multiprocessor has.
+size_t most_shared_bytes() {
+  int device = 0;
+  int bytes = 0;
+  check(cudaGetDevice(&device), "asking for the device");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+        "asking what a device is");
+  return static_cast<size_t>(bytes);
+}
+
+// Up to which thin_gemm() follows. Its blocks come while attention runs and ask for their weights,
+// if attention leaves them enough shared memory.
+constexpr int32_t kFewRows = 16;
+
+// Calls action(shape) with the kernel's shape for this head_dim on the current device. With many
+// rows three tiles ahead are better than two, where as many blocks as are to run on a
+// multiprocessor fit: 204 kB with heads of 128.
+template <typename Action>
+void for_shape(int32_t head_dim, bool many_rows, const Action& action) {
+  const size_t bytes = most_shared_bytes();
+  for_head_dim(head_dim, [&](auto dim) {
+    using Deep = DecodeShape<dim(), 3>;
+    if (many_rows && Deep::kBlocks * Deep::kBytes <= bytes) {
+      action(Deep());
+    } else {
+      action(DecodeShape<dim(), 2>());
+    }
+  });
 }
 
 }  // namespace
@@ -379,20 +204,22 @@ void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix&
                                 shape.window,
                                 shape.scale * kLog2e,
                                 follows_rope};
-  for_head_dim(shape.head_dim, [&](auto dim) {
-    using Shape = DecodeShape<dim()>;
+  for_shape(shape.head_dim, rows.count > kFewRows, [&](auto kernel_shape) {
+    using Shape = decltype(kernel_shape);
     const int64_t most_items = int64_t{rows.count} * plan.head_tiles * plan.max_splits;
     const int64_t resident = int64_t{scratch.num_multiprocessors} * Shape::kBlocks;
-    launch(attention_decode_kernel<dim()>, static_cast<unsigned>(std::min(most_items, resident)),
-           Shape::kThreads, Shape::kWarps * Shape::kWarpBytes, stream, args);
+    launch(attention_decode_kernel<Shape>, static_cast<unsigned>(std::min(most_items, resident)),
+           Shape::kThreads, Shape::kBytes, stream, args);
   });
 }
 
 void prepare_attention_decode(int32_t head_dim) {
-  for_head_dim(head_dim, [](auto dim) {
-    using Shape = DecodeShape<dim()>;
-    allow_shared_bytes(attention_decode_kernel<dim()>, Shape::kWarps * Shape::kWarpBytes);
-  });
+  for (const bool many_rows : {false, true}) {
+    for_shape(head_dim, many_rows, [](auto kernel_shape) {
+      using Shape = decltype(kernel_shape);
+      allow_shared_bytes(attention_decode_kernel<Shape>, Shape::kBytes);
+    });
+  }
 }
 
 }  // namespace permafrost::cuda
