@@ -15,7 +15,7 @@ export function parseCount(text: string): number {
 }
 
 /** `0` */
-export function parseSeed(text: string): number {
+export function parseNatural(text: string): number {
   return readInteger(text, 0);
 }
 

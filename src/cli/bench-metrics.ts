@@ -6,7 +6,9 @@ import type { DeviceMetrics, GraphUse, MetricsSnapshot } from '../protocol/repor
 export function metricsSince(before: MetricsSnapshot, after: MetricsSnapshot): DeviceMetrics[] {
   return after.devices.map((later) => {
     const earlier = before.devices.find(({ device }) => device === later.device);
-    return earlier === undefined ? later : difference(earlier, later);
+    // A scheduler process that was started again counts from 0.
+    const isSame = earlier !== undefined && earlier.steps <= later.steps;
+    return isSame ? difference(earlier, later) : later;
   });
 }
 

@@ -43,14 +43,14 @@ export class DeviceLane {
   /** Who comes next. */
   readonly inbox = new Inbox();
   readonly writer = new StepBlockWriter();
-  readonly slots: SlotTable;
+  readonly slots: SlotTable<Sequence>;
   readonly steps: StepPipeline;
   readonly counters: DeviceCounters;
   readonly times: StepTimeModel;
   readonly admission: Admission;
   /** False once the device is lost. */
   isAlive = true;
-  /** Whether nobody has come since it had run all there was. */
+  /** Whether it has had no step since it had run all there was. */
   isResting = true;
   /** The request that has the device for itself, or will when all others have left it. */
   guest: ScheduledRequest | null = null;
@@ -77,7 +77,7 @@ export class DeviceLane {
     this.limits = limits;
     this.blocks = new BlockManager(numBlocks, blockSize, prefixCaching);
     this.counters = history.counters;
-    this.slots = new SlotTable(numSlots);
+    this.slots = new SlotTable<Sequence>(numSlots);
     this.running = new RankedList(numSlots);
     this.prefilling = new RankedList(numSlots);
     this.steps = new StepPipeline(this.slots, maxStepsInFlight, history.nextStep);

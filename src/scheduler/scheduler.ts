@@ -302,19 +302,15 @@ export class Scheduler {
   /** Gives the tokens of the result that is loaded to the sequences they were drawn for. */
   #acceptRows({ slots }: DeviceLane, step: StepInFlight, nowMs: number): void {
     const result = this.#result;
-    let numAdded = 0;
+    const { totals } = this.#open;
     for (let row = 0; row < result.numRows; row++) {
       const slot = result.slot(row);
       const owner = step.claim(slot);
-      if (owner === RowOwner.nobody) continue;
-      if (owner === RowOwner.slot) {
-        if (result.isPlain(row) && slots.tryAdd(slot, result.token(row))) numAdded++;
-        else this.#accept(slots.sequenceAt(slot), result, row, nowMs);
-      } else {
-        this.#accept(step.formerOwner(slot), result, row, nowMs);
-      }
+      if (owner === RowOwner.former) this.#accept(step.formerOwner(slot), result, row, nowMs);
+      if (owner !== RowOwner.slot) continue;
+      if (result.isPlain(row) && slots.tryAdd(slot, result.token(row))) totals.completionTokens++;
+      else this.#accept(slots.sequenceAt(slot), result, row, nowMs);
     }
-    this.#open.totals.completionTokens += numAdded;
   }
 
   /** Gives a sequence the token that was drawn for it. */

@@ -3,6 +3,7 @@
 import type { ErrorRecord } from '../protocol/errors.js';
 import type { FinishReason } from '../protocol/requests.js';
 import type { ResolvedParams, ResolvedRequest } from './resolved-request.js';
+import type { SlotTable } from './slot-table.js';
 import { appendNoLogprobs } from './step-result.js';
 import { WordBuffer } from './word-buffer.js';
 
@@ -20,19 +21,6 @@ export const NEVER_CACHED = 2 ** 24;
 /** A queue, to the sequences in it. */
 interface SequenceHolder {
   remove(sequence: Sequence): void;
-}
-
-/** Where a device keeps the numbers and the latest tokens of its sequences: see slot-table.ts. */
-interface SlotKeeper {
-  enter(slot: number, sequence: Sequence): void;
-  leave(slot: number): void;
-  numComputedAt(slot: number): number;
-  setNumComputed(slot: number, numComputed: number): void;
-  numKnownAt(slot: number): number;
-  setNumKnown(slot: number, numKnown: number): void;
-  decodeUntil(slot: number, numComputed: number): void;
-  growUntil(slot: number, numKnown: number, numHandedOver: number): void;
-  handOver(slot: number, position: number, target: WordBuffer): void;
 }
 
 /** A request that has not ended. */
@@ -96,7 +84,7 @@ export class Sequence {
   /** -1 without one. */
   slot = -1;
   /** Its device's, while it has a slot. */
-  #slots: SlotKeeper | null = null;
+  #slots: SlotTable<Sequence> | null = null;
   #numKnown: number;
   #numComputed = 0;
   /** Most tokens that prompt and output can have together. */
@@ -189,21 +177,19 @@ export class Sequence {
 
   /** All generated tokens that are known. */
   get generated(): WordBuffer {
-    const generated = this.#generated;
-    if (this.#slots !== null) {
-      this.#slots.handOver(this.slot, this.promptLength + generated.length, generated);
-    }
-    return generated;
+    this.#collectTokens();
+    return this.#generated;
   }
 
   addToken(id: number): void {
     this.mask = null;
-    this.generated.push(id);
+    this.#collectTokens();
+    this.#generated.push(id);
     this.#setNumKnown(this.numKnown + 1);
     this.#noteGrowth();
   }
 
-  enterSlot(slots: SlotKeeper, slot: number): void {
+  enterSlot(slots: SlotTable<Sequence>, slot: number): void {
     slots.enter(slot, this);
     this.slot = slot;
     this.#slots = slots;
@@ -215,7 +201,7 @@ export class Sequence {
     const slots = this.#slots;
     if (slots === null) return;
     const { numKnown, numComputed, slot } = this;
-    void this.generated;
+    this.#collectTokens();
     this.#numKnown = numKnown;
     this.#numComputed = numComputed;
     this.#slots = null;
@@ -239,11 +225,14 @@ export class Sequence {
     this.promptEndsIn = -1;
   }
 
-  /** Keeps the first `numTokens` generated tokens and says how many others there were. */
+  /**
+   * Keeps the first `numTokens` generated tokens and says how many others there were. It has left
+   * its slot.
+   */
   keep(numTokens: number): number {
-    const numDropped = Math.max(0, this.generated.length - numTokens);
+    const numDropped = Math.max(0, this.#generated.length - numTokens);
     this.#generated.truncate(numTokens);
-    this.#setNumKnown(this.numKnown - numDropped);
+    this.#numKnown -= numDropped;
     return numDropped;
   }
 
@@ -288,6 +277,12 @@ export class Sequence {
     if (end <= promptLength) return;
     const first = Math.max(start, promptLength);
     this.generated.copyTo(target, first - start, first - promptLength, end - first);
+  }
+
+  /** Takes over the tokens that its device keeps for it. */
+  #collectTokens(): void {
+    const generated = this.#generated;
+    this.#slots?.handOver(this.slot, this.promptLength + generated.length, generated);
   }
 
   #setNumKnown(count: number): void {

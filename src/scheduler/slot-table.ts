@@ -1,17 +1,22 @@
 import { PermafrostError } from '../protocol/errors.js';
-import type { Sequence } from './sequence.js';
 import type { WordBuffer } from './word-buffer.js';
 
 /** Tokens that are kept per slot before they go to their sequence; a power of two. */
 const CAPACITY = 16;
+
+/** What the table takes over of a sequence that comes to a slot. */
+interface Progress {
+  readonly numComputed: number;
+  readonly numKnown: number;
+}
 
 /**
  * What every step asks of the sequences on one device, by slot and side by side: how far they are,
  * and when one of them needs more than to be counted on. With thousands of sequences it is memory
  * that takes time, and most steps of most sequences need nothing from anywhere else.
  */
-export class SlotTable {
-  readonly #sequences: (Sequence | null)[];
+export class SlotTable<Occupant extends Progress> {
+  readonly #sequences: (Occupant | null)[];
   /** Positions whose KV is computed, or will be by the steps under way. */
   readonly #numComputed: Int32Array;
   /** Tokens known here: those that steps under way draw are not among them. */
@@ -24,7 +29,7 @@ export class SlotTable {
   readonly #tokens: Int32Array;
 
   constructor(numSlots: number) {
-    this.#sequences = new Array<Sequence | null>(numSlots).fill(null);
+    this.#sequences = new Array<Occupant | null>(numSlots).fill(null);
     this.#numComputed = new Int32Array(numSlots);
     this.#numKnown = new Int32Array(numSlots);
     this.#decodesUntil = new Int32Array(numSlots);
@@ -37,7 +42,7 @@ export class SlotTable {
   }
 
   /** The sequence comes to the slot; each of its steps takes a look until it is said otherwise. */
-  enter(slot: number, sequence: Sequence): void {
+  enter(slot: number, sequence: Occupant): void {
     const { numComputed, numKnown } = sequence;
     this.#sequences[slot] = sequence;
     this.#numComputed[slot] = numComputed;
@@ -52,7 +57,7 @@ export class SlotTable {
   }
 
   /** @throws ERR_INTERNAL when nobody has the slot. */
-  sequenceAt(slot: number): Sequence {
+  sequenceAt(slot: number): Occupant {
     const sequence = this.#sequences[slot] ?? null;
     if (sequence === null) throw new PermafrostError('ERR_INTERNAL', `slot ${slot} is free`);
     return sequence;

@@ -14,7 +14,7 @@ export interface ScheduledStep {
 
 /** What the result of a step has for a slot. */
 export const RowOwner = {
-  /** It has no row for the slot, or its row was claimed. */
+  /** It has no row for the slot. */
   none: 0,
   /** The row is the slot's. */
   slot: 1,
@@ -23,6 +23,7 @@ export const RowOwner = {
   /** Whoever the row was for has left. */
   nobody: 3,
 } as const;
+type RowOwner = (typeof RowOwner)[keyof typeof RowOwner];
 
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
 export class StepInFlight implements ScheduledStep {
@@ -45,14 +46,17 @@ export class StepInFlight implements ScheduledStep {
   readonly retiring: Sequence[] = [];
   /** Sequences that have prompt tokens computed, and have not left since. */
   readonly prefilled: Sequence[] = [];
-  readonly #slots: SlotTable;
+  readonly #slots: SlotTable<Sequence>;
   /** By slot. */
   readonly #owners: Uint8Array;
+  /** By slot: whether the row was claimed. */
+  readonly #claimed: Uint8Array;
   readonly #formerOwners = new Map<number, Sequence>();
 
-  constructor(slots: SlotTable) {
+  constructor(slots: SlotTable<Sequence>) {
     this.#slots = slots;
     this.#owners = new Uint8Array(slots.numSlots);
+    this.#claimed = new Uint8Array(slots.numSlots);
   }
 
   /** Forgets the last use. */
@@ -66,6 +70,7 @@ export class StepInFlight implements ScheduledStep {
     this.retiring.length = 0;
     this.prefilled.length = 0;
     this.#owners.fill(RowOwner.none);
+    this.#claimed.fill(0);
     if (this.#formerOwners.size > 0) this.#formerOwners.clear();
   }
 
@@ -78,16 +83,19 @@ export class StepInFlight implements ScheduledStep {
     this.prefilled.push(sequence);
     this.numPrefillTokens += count;
     this.prefillPositions += count * (sequence.numComputed - (count + 1) / 2);
-    if (sequence.state === 'running') this.addLookedAt(sequence);
+    if (sequence.state === 'running') this.addRowOf(sequence);
   }
 
-  /** Adds a sequence for which the step draws a token, after what it computes has been counted. */
-  addLookedAt(sequence: Sequence): void {
+  /**
+   * Adds a sequence for which the step draws a token, perhaps its last one, after what it computes
+   * has been counted.
+   */
+  addRowOf(sequence: Sequence): void {
     this.addRow(sequence.slot);
     if (sequence.isAtLimit) this.retiring.push(sequence);
   }
 
-  /** Adds a slot for whose sequence the step draws a token, and not its last one. */
+  /** Adds a slot for whose sequence the step draws a token. */
   addRow(slot: number): void {
     this.#owners[slot] = RowOwner.slot;
     this.numRows++;
@@ -104,8 +112,7 @@ export class StepInFlight implements ScheduledStep {
   drop(sequence: Sequence): void {
     if (this.#owners[sequence.slot] === RowOwner.slot)
       this.#owners[sequence.slot] = RowOwner.nobody;
-    const index = this.prefilled.indexOf(sequence);
-    if (index !== -1) this.prefilled.splice(index, 1);
+    this.#dropPrefill(sequence);
   }
 
   /** A sequence that has given its slot back has no use for its row any more. */
@@ -115,23 +122,22 @@ export class StepInFlight implements ScheduledStep {
       this.#formerOwners.delete(slot);
       this.#owners[slot] = RowOwner.nobody;
     }
-    const index = this.prefilled.indexOf(sequence);
-    if (index !== -1) this.prefilled.splice(index, 1);
+    this.#dropPrefill(sequence);
   }
 
   /**
    * Whose a result's row is; the next call for the slot throws.
    * @throws ERR_PROTOCOL when the step expected no row for the slot.
    */
-  claim(slot: number): number {
-    const owner = this.#owners[slot] ?? RowOwner.none;
-    if (owner === RowOwner.none) {
+  claim(slot: number): RowOwner {
+    const owner = (this.#owners[slot] ?? RowOwner.none) as RowOwner;
+    if (owner === RowOwner.none || this.#claimed[slot] === 1) {
       throw new PermafrostError(
         'ERR_PROTOCOL',
         `the result of step ${this.stepId} has an unexpected row for slot ${slot}`,
       );
     }
-    this.#owners[slot] = RowOwner.none;
+    this.#claimed[slot] = 1;
     return owner;
   }
 
@@ -151,5 +157,10 @@ export class StepInFlight implements ScheduledStep {
     }
     for (const sequence of this.#formerOwners.values()) sequences.add(sequence);
     for (const sequence of this.prefilled) sequences.add(sequence);
+  }
+
+  #dropPrefill(sequence: Sequence): void {
+    const index = this.prefilled.indexOf(sequence);
+    if (index !== -1) this.prefilled.splice(index, 1);
   }
 }

@@ -5,7 +5,7 @@ import { StepInFlight } from './step-in-flight.js';
 
 /** The steps of one device: those under way in the order of their submission, and idle ones. */
 export class StepPipeline {
-  readonly #slots: SlotTable;
+  readonly #slots: SlotTable<Sequence>;
   readonly #maxInFlight: number;
   /** Oldest first. */
   readonly #inFlight: StepInFlight[] = [];
@@ -13,7 +13,7 @@ export class StepPipeline {
   #next: number;
 
   /** @param next The number of its first step. */
-  constructor(slots: SlotTable, maxInFlight: number, next: number) {
+  constructor(slots: SlotTable<Sequence>, maxInFlight: number, next: number) {
     this.#slots = slots;
     this.#maxInFlight = maxInFlight;
     this.#next = next;

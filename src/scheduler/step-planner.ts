@@ -67,7 +67,7 @@ function planDecode(lane: DeviceLane, dispatcher: Dispatcher, step: StepInFlight
     }
     sequence.numComputed++;
     if (sequence.needsLastToken) lane.writer.mask(sequence);
-    step.addLookedAt(sequence);
+    step.addRowOf(sequence);
   }
   step.numDecode = step.numRows;
 }

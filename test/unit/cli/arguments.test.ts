@@ -4,9 +4,9 @@ import {
   parseCount,
   parseDevices,
   parseGcPolicy,
+  parseNatural,
   parseNumber,
   parseRange,
-  parseSeed,
 } from '../../../src/cli/arguments.js';
 
 const usageError = expect.objectContaining({ code: 'commander.invalidArgument' });
@@ -62,7 +62,7 @@ describe('a list', () => {
 describe('a number', () => {
   test('of things begins at 1, a seed at 0', () => {
     expect(parseCount('12')).toBe(12);
-    expect(parseSeed('0')).toBe(0);
+    expect(parseNatural('0')).toBe(0);
     for (const text of ['0', '-3', '1e3', '0x10', '', '99999999999999999999']) {
       expect(() => parseCount(text)).toThrow(usageError);
     }

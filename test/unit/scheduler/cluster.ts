@@ -231,13 +231,15 @@ export class Cluster {
   expected(key: number, choice = 0): { tokens: number[]; reason: FinishReason } {
     const request = this.requests.get(key);
     if (request === undefined) throw new Error(`no request ${key}`);
-    const limits = this.devices.map((device) => device.limits);
-    return undisturbed(request, choice, {
-      vocabSize: this.device(0).limits.vocabSize,
-      maxLength: Math.min(
-        ...limits.map((each) => Math.min(each.maxModelLen, each.numBlocks * each.blockSize)),
-      ),
-    });
+    return undisturbed(request, choice, this.bounds);
+  }
+
+  /** What bounds every request: the vocabulary, and most tokens that the smallest device can hold. */
+  get bounds(): { readonly vocabSize: number; readonly maxLength: number } {
+    const lengths = this.devices.map(({ limits: { maxModelLen, numBlocks, blockSize } }) =>
+      Math.min(maxModelLen, numBlocks * blockSize),
+    );
+    return { vocabSize: this.device(0).limits.vocabSize, maxLength: Math.min(...lengths) };
   }
 
   /** All requests ended by themselves with the tokens of an undisturbed run. */

@@ -1,6 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Cluster } from './cluster.js';
+import type { Sequence } from '../../../src/scheduler/sequence.js';
+import { logprobStride } from '../../../src/scheduler/step-result.js';
+import { Cluster, type RequestShape, requestOf } from './cluster.js';
+import { fakeLogprob, undisturbed } from './fake-model.js';
 import { checkInvariants } from './invariants.js';
 
 /** Something that happens between two steps. */
@@ -20,6 +23,9 @@ type Event =
       readonly hasPenalties: boolean;
       readonly needsLastToken: boolean;
       readonly isConstrained: boolean;
+      readonly tellsTokens: boolean;
+      readonly numLogprobs: number;
+      readonly numResumed: number;
     }
   | { readonly kind: 'abort' | 'finish'; readonly pick: number }
   | {
@@ -40,7 +46,8 @@ const event: fc.Arbitrary<Event> = fc.oneof(
       family: fc.integer({ min: 0, max: 2 }),
       promptLength: fc.oneof(fc.integer({ min: 1, max: 24 }), fc.constantFrom(8, 12, 16)),
       losses: fc.constantFrom(0, 0, 0, 1, 2),
-      maxTokens: fc.integer({ min: 1, max: 24 }),
+      // Devices keep sixteen tokens before a sequence gets them.
+      maxTokens: fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(15, 16, 17)),
       minTokens: fc.integer({ min: 0, max: 4 }),
       n: fc.integer({ min: 1, max: 3 }),
       priority: fc.integer({ min: -1, max: 1 }),
@@ -48,7 +55,10 @@ const event: fc.Arbitrary<Event> = fc.oneof(
       stops: fc.boolean(),
       hasPenalties: fc.boolean(),
       needsLastToken: fc.option(fc.constant(true), { freq: 4, nil: false }).map(Boolean),
-      isConstrained: fc.constantFrom(true, false, false),
+      isConstrained: fc.constantFrom(true, false, false, false),
+      tellsTokens: fc.constantFrom(true, false, false),
+      numLogprobs: fc.constantFrom(-1, -1, -1, 0, 2),
+      numResumed: fc.constantFrom(0, 0, 0, 1, 7, 18),
     }),
   },
   {
@@ -84,9 +94,19 @@ const setup = fc.record({
   numSlots: fc.integer({ min: 1, max: 6 }),
   // From barely one sequence to all of them.
   numBlocks: fc.integer({ min: 7, max: 60 }),
+  maxModelLen: fc.constantFrom(26, 48, 96),
   maxBatchedTokens: fc.integer({ min: 1, max: 40 }),
   events: fc.array(event, { maxLength: 150 }),
 });
+
+/** The first tokens of each choice, as a scheduler before this one has drawn them. */
+function resumedChoices(cluster: Cluster, request: RequestShape, n: number, numTokens: number) {
+  return Array.from({ length: n }, (_, choice) => {
+    const { tokens, reason } = undisturbed(requestOf(request), choice, cluster.bounds);
+    const numOpen = reason === 'stop' ? tokens.length - 1 : tokens.length;
+    return { tokenIds: tokens.slice(0, Math.min(numTokens, numOpen)), finishReason: null };
+  });
+}
 
 /** Keys of requests that were ended from outside, and so may have fewer tokens. */
 function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): void {
@@ -96,24 +116,29 @@ function playEvent(cluster: Cluster, happening: Event, disturbed: Set<number>): 
       const { family, promptLength, maxTokens, minTokens, n, priority } = happening;
       const { deadlineInMs, stops, hasPenalties, needsLastToken, isConstrained, losses } =
         happening;
+      const { tellsTokens, numLogprobs, numResumed } = happening;
       if (deadlineInMs !== null) disturbed.add(numRequests);
-      cluster.add({
+      const request = {
         key: numRequests,
         promptIds: Int32Array.from({ length: promptLength }, (_, index) => family + index),
         priority,
         isConstrained,
         needsLastToken: needsLastToken || isConstrained,
-        resume: { choices: [], losses },
-        deadlineAtMs: deadlineInMs === null ? Infinity : cluster.nowMs + deadlineInMs,
+        tellsTokens: tellsTokens || isConstrained,
+        deadlineAtMs:
+          deadlineInMs === null ? Number.POSITIVE_INFINITY : cluster.nowMs + deadlineInMs,
         params: {
           maxTokens,
           minTokens,
           n,
           seed: family,
+          numLogprobs,
           stopTokenIds: stops ? STOP_IDS : [],
           repetitionPenalty: hasPenalties ? 1.25 : 1,
         },
-      });
+      };
+      const choices = numResumed > 0 ? resumedChoices(cluster, request, n, numResumed) : [];
+      cluster.add({ ...request, resume: { choices, losses } });
       return;
     }
     case 'abort':
@@ -155,7 +180,7 @@ describe('whatever happens', () => {
   it('no block is lost or held twice, every request ends once, tokens are right and add up', () => {
     fc.assert(
       fc.property(setup, ({ numDevices, maxStepsInFlight, prefixCaching, events, ...limits }) => {
-        const device = { ...limits, blockSize: BLOCK_SIZE, maxModelLen: 48 };
+        const device = { ...limits, blockSize: BLOCK_SIZE };
         const devices = Array.from({ length: numDevices }, () => device);
         const cluster = new Cluster({ devices, maxStepsInFlight, prefixCaching });
         const disturbed = new Set<number>();
@@ -176,6 +201,16 @@ describe('whatever happens', () => {
   });
 });
 
+/** Those of resumed tokens are not known any more. */
+function checkLogprobs(sequence: Sequence | undefined, tokens: readonly number[]): void {
+  if (sequence === undefined || sequence.numLogprobs < 0) return;
+  const stride = logprobStride(sequence.numLogprobs);
+  const logprobs = new Float32Array(sequence.logprobWords.view().slice().buffer);
+  for (let at = sequence.numResumed; at < tokens.length; at++) {
+    expect(logprobs[at * stride]).toBe(Math.fround(fakeLogprob(tokens[at] ?? -1)));
+  }
+}
+
 function checkOutcomes(cluster: Cluster, disturbed: ReadonlySet<number>): void {
   expect(cluster.ended).toHaveLength(cluster.requests.size);
   let numTokens = 0;
@@ -187,6 +222,7 @@ function checkOutcomes(cluster: Cluster, disturbed: ReadonlySet<number>): void {
       const tokens = cluster.tokens(key, choice);
       const expected = cluster.expected(key, choice);
       numTokens += tokens.length;
+      checkLogprobs(sequences[choice], tokens);
       expect(state).toBe('finished');
       if (error === null && !disturbed.has(key)) {
         expect({ tokens, reason: finishReason }).toEqual(expected);
