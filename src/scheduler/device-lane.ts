@@ -33,6 +33,9 @@ export interface LaneHistory {
 /** Steps of 1 ms left a device waiting with two in flight: see docs/performance.md. */
 const SHORT_STEP_MICROS = 2_000;
 
+/** Blocks that a running sequence gets at once while there are so many for every one of them. */
+const BLOCKS_AHEAD = 4;
+
 /** What the scheduler knows of one device: its slots and blocks, who is on it, steps under way. */
 export class DeviceLane {
   readonly index: number;
@@ -197,12 +200,21 @@ export class DeviceLane {
     return sequence.numComputed === sequence.numReserved;
   }
 
-  /** One block more for a running sequence; one must be available. */
+  /**
+   * One block more for a running sequence, which must be available; or several, when there are as
+   * many for all: then it need not be looked at again so soon.
+   */
   extend(sequence: Sequence): void {
-    this.blocks.append(sequence.blocks, 1);
-    sequence.numReserved += this.blocks.blockSize;
+    const { blocks } = sequence;
+    const { blockSize, numAvailable } = this.blocks;
+    const isPlenty = numAvailable >= BLOCKS_AHEAD * this.#numGrowing + this.inbox.numBlocks;
+    const numLacking = this.blocks.blocksFor(sequence.maxLength - 1 - sequence.numReserved);
+    const count = isPlenty ? Math.min(BLOCKS_AHEAD, numLacking) : 1;
+    const firstColumn = blocks.length;
+    this.blocks.append(blocks, count);
+    sequence.numReserved += count * blockSize;
     sequence.noteReserved();
-    this.writer.append(sequence, sequence.blocks.length - 1);
+    this.writer.append(sequence, firstColumn);
     if (!this.#isGrowing(sequence)) this.#numGrowing--;
   }
 

@@ -7,10 +7,8 @@
 /** No block: ids start at 0. */
 const NONE = -1;
 
-/** Offsets into a block's record, which fills one cache line: first doubles, then words. */
-const RECORD_BYTES = 64;
-const DOUBLES = RECORD_BYTES / 8;
-const WORDS = RECORD_BYTES / 4;
+/** Offsets into a block's record: first doubles, then words. Its tokens lie behind a cache line. */
+const LINE_BYTES = 64;
 /** 0 = not cached. */
 const SERIAL = 0;
 const PARENT = 1;
@@ -20,6 +18,7 @@ const HASH = 6;
 /** Its neighbours among the blocks that nobody holds: from the longest unused to the latest. */
 const OLDER = 7;
 const NEWER = 8;
+const TOKENS = LINE_BYTES / 4;
 
 /**
  * Every cached block has a serial number, never used twice. A block is the child of a serial, not
@@ -30,8 +29,9 @@ export class PrefixCache {
   readonly #doubles: Float64Array;
   /** The same memory. */
   readonly #words: Int32Array;
-  // [numBlocks, blockSize]
-  readonly #tokens: Int32Array;
+  /** Of a record, in doubles and in words. */
+  readonly #doublesEach: number;
+  readonly #wordsEach: number;
   /** Open addressing with linear probing: pairs of hash and block id, or NONE. */
   readonly #table: Int32Array;
   /** Entries of the table, a power of two, less one. */
@@ -43,11 +43,13 @@ export class PrefixCache {
 
   constructor(numBlocks: number, blockSize: number) {
     const numEntries = 2 ** Math.ceil(Math.log2(2 * numBlocks));
-    const records = new ArrayBuffer(numBlocks * RECORD_BYTES);
+    const recordBytes = LINE_BYTES * (1 + Math.ceil((4 * blockSize) / LINE_BYTES));
+    const records = new ArrayBuffer(numBlocks * recordBytes);
+    this.#doublesEach = recordBytes / 8;
+    this.#wordsEach = recordBytes / 4;
     this.#blockSize = blockSize;
     this.#doubles = new Float64Array(records);
     this.#words = new Int32Array(records);
-    this.#tokens = new Int32Array(numBlocks * blockSize);
     this.#table = new Int32Array(2 * numEntries).fill(NONE);
     this.#mask = numEntries - 1;
   }
@@ -64,7 +66,7 @@ export class PrefixCache {
 
   /** 0 when the block is not cached. */
   serialOf(block: number): number {
-    return this.#doubles[block * DOUBLES + SERIAL] ?? 0;
+    return this.#doubles[block * this.#doublesEach + SERIAL] ?? 0;
   }
 
   /** Whether some block has this hash: a hint, for those who only want to know where to look. */
@@ -82,20 +84,21 @@ export class PrefixCache {
     for (let at = hash & this.#mask; ; at = (at + 1) & this.#mask) {
       const block = table[2 * at + 1] ?? NONE;
       if (block === NONE) return NONE;
-      if (table[2 * at] !== hash || this.#doubles[block * DOUBLES + PARENT] !== parent) continue;
+      if (table[2 * at] !== hash || this.#doubles[block * this.#doublesEach + PARENT] !== parent)
+        continue;
       if (this.#holds(block, tokens)) return block;
     }
   }
 
   /** Makes a block that somebody holds findable under its tokens. */
   add(block: number, hash: number, parent: number, tokens: Int32Array, step: number): void {
-    this.#doubles[block * DOUBLES + SERIAL] = ++this.#lastSerial;
-    this.#doubles[block * DOUBLES + PARENT] = parent;
-    this.#doubles[block * DOUBLES + ADDED_AFTER] = step;
-    this.#words[block * WORDS + HASH] = hash;
-    const start = block * this.#blockSize;
+    this.#doubles[block * this.#doublesEach + SERIAL] = ++this.#lastSerial;
+    this.#doubles[block * this.#doublesEach + PARENT] = parent;
+    this.#doubles[block * this.#doublesEach + ADDED_AFTER] = step;
+    this.#words[block * this.#wordsEach + HASH] = hash;
+    const start = block * this.#wordsEach + TOKENS;
     for (let index = 0; index < this.#blockSize; index++) {
-      this.#tokens[start + index] = tokens[index] ?? -1;
+      this.#words[start + index] = tokens[index] ?? -1;
     }
     const table = this.#table;
     let at = hash & this.#mask;
@@ -106,22 +109,22 @@ export class PrefixCache {
 
   /** Nobody holds the block any more. */
   retire(block: number): void {
-    this.#words[block * WORDS + OLDER] = this.#newest;
-    this.#words[block * WORDS + NEWER] = NONE;
+    this.#words[block * this.#wordsEach + OLDER] = this.#newest;
+    this.#words[block * this.#wordsEach + NEWER] = NONE;
     if (this.#newest === NONE) this.#oldest = block;
-    else this.#words[this.#newest * WORDS + NEWER] = block;
+    else this.#words[this.#newest * this.#wordsEach + NEWER] = block;
     this.#newest = block;
     this.#numIdle++;
   }
 
   /** Somebody holds the block again. */
   revive(block: number): void {
-    const older = this.#words[block * WORDS + OLDER] ?? NONE;
-    const newer = this.#words[block * WORDS + NEWER] ?? NONE;
+    const older = this.#words[block * this.#wordsEach + OLDER] ?? NONE;
+    const newer = this.#words[block * this.#wordsEach + NEWER] ?? NONE;
     if (older === NONE) this.#oldest = newer;
-    else this.#words[older * WORDS + NEWER] = newer;
+    else this.#words[older * this.#wordsEach + NEWER] = newer;
     if (newer === NONE) this.#newest = older;
-    else this.#words[newer * WORDS + OLDER] = older;
+    else this.#words[newer * this.#wordsEach + OLDER] = older;
     this.#numIdle--;
   }
 
@@ -141,8 +144,8 @@ export class PrefixCache {
   remove(block: number): void {
     const table = this.#table;
     const mask = this.#mask;
-    this.#doubles[block * DOUBLES + SERIAL] = 0;
-    let hole = (this.#words[block * WORDS + HASH] ?? 0) & mask;
+    this.#doubles[block * this.#doublesEach + SERIAL] = 0;
+    let hole = (this.#words[block * this.#wordsEach + HASH] ?? 0) & mask;
     while (table[2 * hole + 1] !== block) hole = (hole + 1) & mask;
     // Moves up what probing would no longer reach behind the hole.
     for (let at = (hole + 1) & mask; table[2 * at + 1] !== NONE; at = (at + 1) & mask) {
@@ -157,14 +160,14 @@ export class PrefixCache {
 
   /** Whether the block was added when the step had been planned. */
   wasAddedSince(block: number, step: number): boolean {
-    const addedAfter = this.#doubles[block * DOUBLES + ADDED_AFTER] ?? 0;
+    const addedAfter = this.#doubles[block * this.#doublesEach + ADDED_AFTER] ?? 0;
     return this.serialOf(block) !== 0 && addedAfter >= step;
   }
 
   #holds(block: number, tokens: Int32Array): boolean {
-    const start = block * this.#blockSize;
+    const start = block * this.#wordsEach + TOKENS;
     for (let index = 0; index < this.#blockSize; index++) {
-      if (tokens[index] !== this.#tokens[start + index]) return false;
+      if (tokens[index] !== this.#words[start + index]) return false;
     }
     return true;
   }

@@ -2,7 +2,7 @@ import { PermafrostError } from '../protocol/errors.js';
 import type { WordBuffer } from './word-buffer.js';
 
 /** Tokens that are kept per slot before they go to their sequence; a power of two. */
-const CAPACITY = 16;
+const CAPACITY = 64;
 
 /** What the table takes over of a sequence that comes to a slot. */
 interface Progress {

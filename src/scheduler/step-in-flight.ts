@@ -24,6 +24,7 @@ export const RowOwner = {
   nobody: 3,
 } as const;
 type RowOwner = (typeof RowOwner)[keyof typeof RowOwner];
+const CLAIMED = 4;
 
 /** A step from its planning to its result: which sequence gets which row. Used again and again. */
 export class StepInFlight implements ScheduledStep {
@@ -47,16 +48,13 @@ export class StepInFlight implements ScheduledStep {
   /** Sequences that have prompt tokens computed, and have not left since. */
   readonly prefilled: Sequence[] = [];
   readonly #slots: SlotTable<Sequence>;
-  /** By slot. */
+  /** By slot; CLAIMED is added once the row was. */
   readonly #owners: Uint8Array;
-  /** By slot: whether the row was claimed. */
-  readonly #claimed: Uint8Array;
   readonly #formerOwners = new Map<number, Sequence>();
 
   constructor(slots: SlotTable<Sequence>) {
     this.#slots = slots;
     this.#owners = new Uint8Array(slots.numSlots);
-    this.#claimed = new Uint8Array(slots.numSlots);
   }
 
   /** Forgets the last use. */
@@ -70,7 +68,6 @@ export class StepInFlight implements ScheduledStep {
     this.retiring.length = 0;
     this.prefilled.length = 0;
     this.#owners.fill(RowOwner.none);
-    this.#claimed.fill(0);
     if (this.#formerOwners.size > 0) this.#formerOwners.clear();
   }
 
@@ -103,15 +100,15 @@ export class StepInFlight implements ScheduledStep {
 
   /** A sequence gives its slot back and still gets the row. */
   keepRow(sequence: Sequence): void {
-    if (this.#owners[sequence.slot] !== RowOwner.slot) return;
-    this.#owners[sequence.slot] = RowOwner.former;
+    if (this.#ownerOf(sequence.slot) !== RowOwner.slot) return;
+    this.#setOwner(sequence.slot, RowOwner.former);
     this.#formerOwners.set(sequence.slot, sequence);
   }
 
   /** A sequence leaves its slot, and what the step computes for it is of no use. */
   drop(sequence: Sequence): void {
-    if (this.#owners[sequence.slot] === RowOwner.slot)
-      this.#owners[sequence.slot] = RowOwner.nobody;
+    const { slot } = sequence;
+    if (this.#ownerOf(slot) === RowOwner.slot) this.#setOwner(slot, RowOwner.nobody);
     this.#dropPrefill(sequence);
   }
 
@@ -120,7 +117,7 @@ export class StepInFlight implements ScheduledStep {
     for (const [slot, owner] of this.#formerOwners) {
       if (owner !== sequence) continue;
       this.#formerOwners.delete(slot);
-      this.#owners[slot] = RowOwner.nobody;
+      this.#setOwner(slot, RowOwner.nobody);
     }
     this.#dropPrefill(sequence);
   }
@@ -130,15 +127,15 @@ export class StepInFlight implements ScheduledStep {
    * @throws ERR_PROTOCOL when the step expected no row for the slot.
    */
   claim(slot: number): RowOwner {
-    const owner = (this.#owners[slot] ?? RowOwner.none) as RowOwner;
-    if (owner === RowOwner.none || this.#claimed[slot] === 1) {
+    const owner = this.#owners[slot] ?? RowOwner.none;
+    if (owner === RowOwner.none || owner >= CLAIMED) {
       throw new PermafrostError(
         'ERR_PROTOCOL',
         `the result of step ${this.stepId} has an unexpected row for slot ${slot}`,
       );
     }
-    this.#claimed[slot] = 1;
-    return owner;
+    this.#owners[slot] = owner + CLAIMED;
+    return owner as RowOwner;
   }
 
   /** @throws ERR_INTERNAL unless the slot's row is a former owner's. */
@@ -153,10 +150,18 @@ export class StepInFlight implements ScheduledStep {
   /** Adds every sequence that takes part and has not left since. */
   collect(sequences: Set<Sequence>): void {
     for (let slot = 0; slot < this.#owners.length; slot++) {
-      if (this.#owners[slot] === RowOwner.slot) sequences.add(this.#slots.sequenceAt(slot));
+      if (this.#ownerOf(slot) === RowOwner.slot) sequences.add(this.#slots.sequenceAt(slot));
     }
     for (const sequence of this.#formerOwners.values()) sequences.add(sequence);
     for (const sequence of this.prefilled) sequences.add(sequence);
+  }
+
+  #ownerOf(slot: number): number {
+    return (this.#owners[slot] ?? RowOwner.none) & ~CLAIMED;
+  }
+
+  #setOwner(slot: number, owner: RowOwner): void {
+    this.#owners[slot] = ((this.#owners[slot] ?? RowOwner.none) & CLAIMED) | owner;
   }
 
   #dropPrefill(sequence: Sequence): void {
