@@ -23,6 +23,8 @@ const WORKER = new URL('worker.js', import.meta.url);
 /** Until prompts have come in, and at least so many steps in all, until code is compiled. */
 const WARMUP_MS = 600;
 const WARMUP_STEPS = 8000;
+/** Before each round: a heap that was idle for seconds may have lost its pages to the system. */
+const SETTLE_MS = 50;
 const AIM_STEP_MICROS = 80;
 const AIM_WAIT_PERCENT = 2;
 const AIM_WAIT_DEVICES = 8;
@@ -87,6 +89,7 @@ async function runRounds(simulations, { milliseconds, rounds }, log) {
   for (let round = 1; round <= rounds; round += 1) {
     log(`round ${round} of ${rounds}`);
     for (const simulation of simulations) {
+      await simulation.run(SETTLE_MS);
       simulation.results.push(await simulation.run(milliseconds));
     }
   }
