@@ -20,7 +20,8 @@ export const options = {
 const ENGINE = new URL('../../dist/index.js', import.meta.url);
 const TINY = fileURLToPath(new URL('../../models/tiny', import.meta.url));
 const CONTEXT = 65_536;
-const KV_CACHE_BYTES = 2 ** 30;
+/** Streams go on and on: with too little of it they would send the prompt back again and again. */
+const KV_CACHE_BYTES = 2 ** 33;
 const AIM = 2;
 
 /** A folder with models/tiny's files and a longer context. */
