@@ -306,7 +306,8 @@ class Backend {
   // inner]. Default: rms_norm, gemm, silu_mul.
   virtual void norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
                               const Matrix& gate_up, const Matrix& out);
-  // Default: rope_write_kv, attention_decode.
+  // Called right behind what makes qkv, and not for a step whose other arguments that makes too.
+  // qkv is undefined afterwards. Default: rope_write_kv, attention_decode.
   virtual void rope_attention_decode(const Rows& rows, const Matrix& qkv,
                                      const AttentionShape& shape, const Rope& rope,
                                      const SlotState& state, const KvCache& kv, int32_t layer,

@@ -285,7 +285,7 @@ class CudaBackend : public core::Backend {
                         const core::AttentionShape& shape, const core::SlotState& state,
                         const core::KvCache& kv, int32_t layer, const Matrix& out) override {
     require_attention(rows, qkv, shape, kv, layer, out);
-    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, false);
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, {});
   }
 
   void rope_attention_decode(const core::Rows& rows, const Matrix& qkv,
@@ -293,9 +293,8 @@ class CudaBackend : public core::Backend {
                              const core::SlotState& state, const core::KvCache& kv, int32_t layer,
                              const Matrix& out) override {
     require_attention(rows, qkv, shape, kv, layer, out);
-    rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin, state, kv,
-                  layer);
-    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, true);
+    require(rope.cos_sin != nullptr, "rope_attention_decode: no cosines and sines");
+    cuda::attention_decode(stream(), rows, qkv, shape, state, kv, layer, out, attention_, rope);
   }
 
   void attention_prefill(const core::Rows& rows, const core::Segment* host_segments,

@@ -247,6 +247,7 @@ void test_device(const std::string& device, const Options& options) {
   part("fused", [&] { test_fused(device); });
   part("rope", [&] { test_rope(device); });
   part("attention", [&] { test_attention(device); });
+  part("rope attention", [&] { test_rope_attention(device); });
   part("sampling", [&] { test_sampling(device); });
   part("frequencies", [&] { test_frequencies(device); });
   part("order", [&] { test_order(device); });

@@ -205,6 +205,7 @@ void test_gemm(const std::string& device);
 void test_fused(const std::string& device);
 void test_rope(const std::string& device);
 void test_attention(const std::string& device);
+void test_rope_attention(const std::string& device);
 void test_sampling(const std::string& device);
 void test_frequencies(const std::string& device);
 void test_equal_tokens(const std::vector<std::string>& devices);

@@ -1,6 +1,6 @@
 // Where the time of a step goes: every stage by itself, and whole decode steps, on one CUDA device
-// with a model of Qwen3-0.6B's shape. Prints JSON. Arguments are the rows of the decode steps to time,
-// without any it times all stages.
+// with a model of Qwen3-0.6B's shape. Prints JSON. Arguments are the rows of the decode steps to
+// time, without any it times all stages; before them `--context n` for another length than 384.
 //
 // A stage is a graph of 28 launches, one for each layer's weights and cache, so that nothing comes
 // out of a cache; its time is that of a launch among its like. Floors are the bytes that a stage
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <utility>
 #include <vector>
@@ -23,13 +24,13 @@ constexpr double kBytesPerMicrosecond = 3.0e6;
 constexpr double kOperationsPerMicrosecond = 800e6;
 constexpr int kWarmups = 3;
 constexpr int kLaunches = 20;
-constexpr int32_t kContext = 384;
 
 using Enqueue = std::function<void(int layer)>;
 
 class Bench {
  public:
-  Bench(Model& model, Sequences& sequences) : m_(model), s_(sequences) {
+  Bench(Model& model, Sequences& sequences, int32_t context)
+      : m_(model), s_(sequences), context_(context) {
     cuda::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
     for (cudaEvent_t* event : {&begin_, &end_}) {
       cuda::check(cudaEventCreate(event), "making an event");
@@ -48,7 +49,7 @@ class Bench {
     const core::Rows step = s_.rows(rows);
     const bool thin = rows <= cuda::kMaxThinRows;
     const double kv_bytes =
-        2.0 * rows * kContext * kAttention.num_kv_heads * kAttention.head_dim * 2;
+        2.0 * rows * context_ * kAttention.num_kv_heads * kAttention.head_dim * 2;
     s_.restart();
     if (thin) fused_products(rows);
     library_products(rows);
@@ -56,8 +57,10 @@ class Bench {
     stage("rope and KV write", "own", rows * kQkv * 4.0, 0, [&](int l) { rope(step, l); });
     stage("attention", "own", kv_bytes + rows * kQuery * 4.0, 0, [&](int l) {
       cuda::attention_decode(stream_, step, m_.qkv.first(rows), kAttention, s_.state(), s_.kv(), l,
-                             m_.attended.first(rows), m_.attention, false);
+                             m_.attended.first(rows), m_.attention, {});
     });
+    stage("rope, KV write, attention", "fused", kv_bytes + rows * kQuery * 4.0, 0,
+          [&](int l) { attend(step, l); });
     const double logit_bytes = 4.0 * rows * kVocab;
     for (const bool drawn : {false, true}) {
       s_.set_temperature(drawn ? 1.0f : 0.0f);
@@ -69,7 +72,9 @@ class Bench {
                                   int64_t{kVocab} * kHidden);
     const double bytes = weights + kLayers * kv_bytes + 2 * logit_bytes;
     if (thin) whole("whole step", "fused", bytes, [&] { fused_step(rows); });
-    whole("whole step", "library", bytes, [&] { library_step(rows); });
+    whole("whole step", "library", bytes, [&] { library_step(rows, false); });
+    if (thin)
+      whole("whole step", "library, output fused", bytes, [&] { library_step(rows, true); });
   }
 
   void prefill(int32_t count, int32_t length) {
@@ -186,9 +191,10 @@ class Bench {
     cuda::embed(stream_, step, m_.embedding.at(0), m_.residual.first(step.count));
   }
   void attend(const core::Rows& step, int layer) {
-    rope(step, layer);
     cuda::attention_decode(stream_, step, m_.qkv.first(step.count), kAttention, s_.state(), s_.kv(),
-                           layer, m_.attended.first(step.count), m_.attention, true);
+                           layer, m_.attended.first(step.count), m_.attention,
+                           {m_.norm_weight.memory->data(), m_.norm_weight.memory->data(), kEps,
+                            m_.cos_sin.memory->data<float>()});
   }
   void end_step(const core::Rows& step) {
     cuda::sample(stream_, step, m_.logits.first(step.count), s_.state(), m_.outputs(), m_.sample);
@@ -208,7 +214,7 @@ class Bench {
     end_step(step);
   }
 
-  void library_step(int32_t rows) {
+  void library_step(int32_t rows, bool fuses_output) {
     const core::Rows step = s_.rows(rows);
     const auto multiply = [&](const Tensor& x, const Matrix& weight, const Tensor& out) {
       m_.library->run(x.first(rows), weight, nullptr, out.first(rows), stream_);
@@ -218,8 +224,12 @@ class Bench {
       norm(rows, l == 0 ? Matrix() : m_.delta.first(rows));
       multiply(m_.normed, m_.qkv_weight.at(l), m_.qkv);
       attend(step, l);
-      multiply(m_.attended, m_.output_weight.at(l), m_.delta);
-      norm(rows, m_.delta.first(rows));
+      if (fuses_output) {
+        fused_output(rows, l);
+      } else {
+        multiply(m_.attended, m_.output_weight.at(l), m_.delta);
+      }
+      norm(rows, fuses_output ? Matrix() : m_.delta.first(rows));
       multiply(m_.normed, m_.gate_up_weight.at(l), m_.gate_up);
       cuda::silu_mul(stream_, m_.gate_up.first(rows), m_.inner.first(rows));
       multiply(m_.inner, m_.down_weight.at(l), m_.delta);
@@ -288,17 +298,18 @@ class Bench {
   cudaStream_t stream_ = nullptr;
   cudaEvent_t begin_ = nullptr;
   cudaEvent_t end_ = nullptr;
+  const int32_t context_;
   std::string batch_;
   bool first_ = true;
 };
 
-void run(std::vector<int32_t> rows) {
+void run(int32_t context, std::vector<int32_t> rows) {
   cuda::check(cudaSetDevice(0), "opening the device");
   Model model(4096);
-  Sequences sequences(kContext);
+  Sequences sequences(context);
   std::printf("{\"device\": \"%s\", \"context\": %d, \"stages\": [\n", model.properties.name,
-              kContext);
-  Bench bench(model, sequences);
+              context);
+  Bench bench(model, sequences, context);
   const bool all = rows.empty();
   if (all) rows = {1, 4, 8, 16, 32, 64, 256};
   for (const int32_t count : rows) bench.decode(count);
@@ -311,9 +322,16 @@ void run(std::vector<int32_t> rows) {
 
 int main(int argc, char** argv) {
   try {
+    int32_t context = 384;
     std::vector<int32_t> rows;
-    for (int i = 1; i < argc; ++i) rows.push_back(std::atoi(argv[i]));
-    stages::run(std::move(rows));
+    for (int i = 1; i < argc; ++i) {
+      if (std::strcmp(argv[i], "--context") == 0 && i + 1 < argc) {
+        context = std::atoi(argv[++i]);
+      } else {
+        rows.push_back(std::atoi(argv[i]));
+      }
+    }
+    stages::run(context, std::move(rows));
     return 0;
   } catch (const stages::core::Error& error) {
     std::fprintf(stderr, "%s: %s\n", error.code().c_str(), error.what());

@@ -22,11 +22,12 @@ size_t attention_scratch_bytes(const core::StepShapes& shapes, int num_multiproc
 // Throws ERR_UNSUPPORTED for a shape that no kernel takes.
 void prepare_attention(const core::AttentionShape& shape, int32_t block_size);
 
-// follows_rope: the stream's last launch is rope_write_kv() for the same rows and layer.
+// With rope.cos_sin also what rope_write_kv() does, except that qkv stays as it is. The stream's
+// last launch has to be what made qkv, and no part of what made the rest of the arguments.
 void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix& qkv,
                       const core::AttentionShape& shape, const core::SlotState& state,
                       const core::KvCache& kv, int32_t layer, const core::Matrix& out,
-                      const AttentionScratch& scratch, bool follows_rope);
+                      const AttentionScratch& scratch, const core::Rope& rope);
 
 // segments: device memory; host_segments: the same on the host, read before the call returns.
 void attention_prefill(Stream stream, const core::Rows& rows, const core::Segment* host_segments,

@@ -64,6 +64,7 @@ auto for_head_dim(int32_t head_dim, const Action& action) {
 
 // Finds item `index` of a list that is made of parts of different sizes. Built and used by all
 // threads of a block; every thread adds up a stretch of the parts and remembers where it begins.
+// Up to 32 parts each warp does so by itself, a part a lane.
 template <int kThreads>
 class PartSearch {
  public:
@@ -73,37 +74,30 @@ class PartSearch {
   };
 
   template <typename SizeOf>
-  __device__ __forceinline__ PartSearch(int32_t num_parts, const SizeOf& size_of) {
-    const int32_t stretch = (num_parts + kThreads - 1) / kThreads;
-    first_part_ = min(static_cast<int32_t>(threadIdx.x) * stretch, num_parts);
-    end_part_ = min(first_part_ + stretch, num_parts);
-    for (int32_t part = first_part_; part < end_part_; ++part) size_ += size_of(part);
-
-    __shared__ int32_t warp_sizes[kThreads / kWarpLanes];
-    const int lane = threadIdx.x % kWarpLanes;
-    const int warp = threadIdx.x / kWarpLanes;
-    int32_t sum = size_;
-    for (int step = 1; step < kWarpLanes; step *= 2) {
-      const int32_t before = __shfl_up_sync(kAllLanes, sum, step);
-      if (lane >= step) sum += before;
-    }
-    if (lane == kWarpLanes - 1) warp_sizes[warp] = sum;
-    __syncthreads();
-    begin_ = sum - size_;
-    for (int w = 0; w < kThreads / kWarpLanes; ++w) {
-      if (w < warp) begin_ += warp_sizes[w];
-      total_ += warp_sizes[w];
-    }
+  __device__ __forceinline__ PartSearch(int32_t num_parts, const SizeOf& size_of)
+      : few_(num_parts <= kWarpLanes) {
+    const auto thread = static_cast<int32_t>(threadIdx.x);
+    const int32_t place = few_ ? thread % kWarpLanes : thread;
+    const int32_t stretch = few_ ? 1 : (num_parts + kThreads - 1) / kThreads;
+    first_part_ = min(place * stretch, num_parts);
+    const int32_t end = min(first_part_ + stretch, num_parts);
+    for (int32_t part = first_part_; part < end; ++part) size_ += size_of(part);
+    add_up();
   }
 
   __device__ __forceinline__ int32_t total() const { return total_; }
 
-  // index: below total(), the same for all threads. Begins and ends with a barrier.
+  // index: below total(), the same for all threads. Begins with a barrier.
   template <typename SizeOf>
   __device__ __forceinline__ Found find(int32_t index, const SizeOf& size_of) const {
     __shared__ Found found;
     __syncthreads();  // the last answer has been read
-    if (index >= begin_ && index < begin_ + size_) {
+    const bool has_it = index >= begin_ && index < begin_ + size_;
+    if (few_) {
+      const int part = __ffs(static_cast<int>(__ballot_sync(kAllLanes, has_it))) - 1;
+      return {part, index - __shfl_sync(kAllLanes, begin_, part)};
+    }
+    if (has_it) {
       Found at = {first_part_, index - begin_};
       for (int32_t size = size_of(at.part); at.index >= size; size = size_of(at.part)) {
         at.index -= size;
@@ -116,8 +110,32 @@ class PartSearch {
   }
 
  private:
+  // Where this thread's parts begin, and how many items there are.
+  __device__ __forceinline__ void add_up() {
+    const int lane = threadIdx.x % kWarpLanes;
+    const int warp = threadIdx.x / kWarpLanes;
+    int32_t sum = size_;
+#pragma unroll
+    for (int step = 1; step < kWarpLanes; step *= 2) {
+      const int32_t before = __shfl_up_sync(kAllLanes, sum, step);
+      if (lane >= step) sum += before;
+    }
+    begin_ = sum - size_;
+    if (few_) {
+      total_ = __shfl_sync(kAllLanes, sum, kWarpLanes - 1);
+      return;
+    }
+    __shared__ int32_t warp_sizes[kThreads / kWarpLanes];
+    if (lane == kWarpLanes - 1) warp_sizes[warp] = sum;
+    __syncthreads();
+    for (int w = 0; w < kThreads / kWarpLanes; ++w) {
+      if (w < warp) begin_ += warp_sizes[w];
+      total_ += warp_sizes[w];
+    }
+  }
+
+  const bool few_;
   int32_t first_part_;
-  int32_t end_part_;
   int32_t size_ = 0;   // of this thread's parts together
   int32_t begin_ = 0;  // items before them
   int32_t total_ = 0;

@@ -11,9 +11,10 @@
 // for the longest possible row would be simpler, but at 256 rows nearly all of them would find
 // nothing to do, and finding that out takes a slot for the length of a memory access.
 //
-// Right behind rope_write_kv(), which begins when all before it has ended, the kernel looks for its
-// work and asks for keys and values before that has ended; it waits for the row's newest position,
-// and for the queries.
+// The kernel also makes of the projection what it needs of it: rotated queries, and the row's
+// newest key and value, which it writes to the cache besides. The launch before it makes the
+// projection and begins when all before that has ended, so the kernel looks for its work and asks
+// for the keys and values of older positions while the projection is still being made.
 //
 // A row in one split is written to `out` at once, which is the rule with many rows. Otherwise the
 // split that finishes last merges the row: that costs one atomic operation per item, while a second
@@ -21,6 +22,7 @@
 
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/attention_common.cuh"
+#include "cuda/kernels/attention_decode_newest.cuh"
 #include "cuda/kernels/attention_decode_parts.cuh"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
@@ -29,31 +31,12 @@
 namespace permafrost::cuda {
 namespace {
 
-template <int kDim>
-__device__ __forceinline__ void load_queries(const DecodeArguments& args, const Item& item,
-                                             uint32_t (&queries)[kDim / 16][4]) {
-  const int lane = threadIdx.x % kWarpLanes;
-  const __nv_bfloat16* first =
-      args.qkv + item.row * args.qkv_stride + int64_t{item.first_head} * args.head_dim;
-#pragma unroll
-  for (int k = 0; k < kDim / 16; ++k) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int head = lane / 4 + i % 2 * 8;
-      const int column = 16 * k + i / 2 * 8 + lane % 4 * 2;
-      const bool valid = head < item.num_heads && column < args.head_dim;
-      const __nv_bfloat16* at = first + (valid ? head * args.head_dim + column : 0);
-      queries[k][i] = valid ? *reinterpret_cast<const uint32_t*>(at) : 0u;
-    }
-  }
-}
-
 // This warp's share of the item. ring: kWarpBytes of shared memory, for kDepth tiles of keys and as
 // many of values. Copies are groups in the order K0 V0 K1 V1 K2 ..., all but one of the ring's
 // younger than what is needed next.
 template <class Shape>
 __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& item,
-                                       unsigned char* ring,
+                                       unsigned char* ring, const NewestRows<Shape::kDim>& newest,
                                        RunningOutput<Shape::kDim> (&result)[1]) {
   constexpr int kDim = Shape::kDim;
   constexpr int kDepth = Shape::kDepth;
@@ -62,9 +45,10 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
   const int warp = threadIdx.x / kWarpLanes;
   const int stride = kTileRows * Shape::kWarps;
   const int32_t slot = args.slots[item.row];
+  const int32_t cached_end = item.newest >= 0 ? item.newest : item.end;
   const auto piece_at = [&](int32_t tile_start) {
     const int32_t position = tile_start + lane;
-    if (lane >= kTileRows || position >= item.end) return int32_t{-1};
+    if (lane >= kTileRows || position >= cached_end) return int32_t{-1};
     return args.kv.piece_of(slot, item.kv_head, position);
   };
   const auto copy = [&](const uint4* source, int tile, int32_t start, int32_t piece) {
@@ -78,19 +62,21 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
 #pragma unroll
   for (int i = 0; i < kDepth; ++i) {
     const int32_t start = first + i * stride;
-    if (start + kTileRows > item.newest) wait_for_launches_before();
     copy(args.kv.keys, i, start, next_piece);
     copy(args.kv.values, kDepth + i, start, next_piece);
     next_piece = piece_at(start + stride);
   }
-  wait_for_launches_before();
+  let_next_launch_begin();  // only now: its weights come after these keys and values
+  newest.template make<Shape::kThreads>(args, item);
+  __syncthreads();
   uint32_t queries[kDim / 16][4];
-  load_queries<kDim>(args, item, queries);
+  newest.load_queries(args, item, queries);
 
   int stage = 0;
   for (int32_t start = first; start < item.end; start += stride) {
     wait_for_copies<2 * kDepth - 1>();
     __syncwarp();
+    newest.put_key(item, start, args.kv.pieces, ring + stage * kTileBytes);
     const unsigned char* keys = ring + stage * kTileBytes + keys_offset<kDim>();
     float scores[2][4] = {};
 #pragma unroll
@@ -115,6 +101,7 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
 
     wait_for_copies<2 * kDepth - 1>();
     __syncwarp();
+    newest.put_value(item, start, args.kv.pieces, ring + (kDepth + stage) * kTileBytes);
     add_values(result, weights, 0, ring + (kDepth + stage) * kTileBytes);
     __syncwarp();
     copy(args.kv.values, kDepth + stage, start + kDepth * stride, next_piece);
@@ -126,10 +113,10 @@ __device__ __forceinline__ void attend(const DecodeArguments& args, const Item& 
 template <class Shape>
 __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     attention_decode_kernel(const DecodeArguments args) {
-  let_next_launch_begin();
-  if (!args.follows_rope) wait_for_launches_before();
+  if (!args.rotates()) wait_for_launches_before();
   unsigned char* shared = dynamic_shared();
   unsigned char* ring = shared + threadIdx.x / kWarpLanes * Shape::kWarpBytes;
+  const NewestRows<Shape::kDim> newest(shared + Shape::kRingBytes);
   __shared__ WarpStats<Shape::kWarps> stats;
 
   const auto splits_of = [&](int32_t row) { return args.num_splits(args.range(row)); };
@@ -140,7 +127,7 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
     const auto found = search.find(index / args.plan.head_tiles, splits_of);
     const Item item = item_of(args, found.part, found.index, index % args.plan.head_tiles);
     RunningOutput<Shape::kDim> result[1];
-    attend<Shape>(args, item, ring, result);
+    attend<Shape>(args, item, ring, newest, result);
     put_result<Shape>(result[0], item.num_heads, reinterpret_cast<float*>(ring), stats);
     __syncthreads();
     merge_warps<Shape>(args, item, shared, stats);
@@ -173,7 +160,7 @@ void for_shape(int32_t head_dim, bool many_rows, const Action& action) {
   const size_t bytes = most_shared_bytes();
   for_head_dim(head_dim, [&](auto dim) {
     using Deep = DecodeShape<dim(), 3>;
-    if (many_rows && Deep::kBlocks * Deep::kBytes <= bytes) {
+    if (many_rows && Deep::kBlocks * Deep::kMostBytes <= bytes) {
       action(Deep());
     } else {
       action(DecodeShape<dim(), 2>());
@@ -186,14 +173,19 @@ void for_shape(int32_t head_dim, bool many_rows, const Action& action) {
 void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix& qkv,
                       const core::AttentionShape& shape, const core::SlotState& state,
                       const core::KvCache& kv, int32_t layer, const core::Matrix& out,
-                      const AttentionScratch& scratch, bool follows_rope) {
+                      const AttentionScratch& scratch, const core::Rope& rope) {
   if (rows.count == 0) return;
   const DecodePlan plan = DecodePlan::make(shape, rows.count, scratch.num_multiprocessors);
+  const int64_t layer_elements =
+      int64_t{kv.num_blocks} * kv.num_kv_heads * kv.block_size * kv.head_dim;
   const DecodeArguments args = {static_cast<const __nv_bfloat16*>(qkv.data),
                                 static_cast<__nv_bfloat16*>(out.data),
                                 rows.slots,
                                 rows.positions,
                                 paged_kv(state, kv, layer),
+                                RopeTables::make(rope, shape.head_dim),
+                                static_cast<__nv_bfloat16*>(kv.k) + layer * layer_elements,
+                                static_cast<__nv_bfloat16*>(kv.v) + layer * layer_elements,
                                 DecodePartials(scratch, shape, plan, rows.count),
                                 plan,
                                 qkv.stride,
@@ -202,14 +194,14 @@ void attention_decode(Stream stream, const core::Rows& rows, const core::Matrix&
                                 shape.num_heads,
                                 shape.head_dim,
                                 shape.window,
-                                shape.scale * kLog2e,
-                                follows_rope};
+                                shape.scale * kLog2e};
+  const int32_t group = std::min(shape.num_heads / shape.num_kv_heads, kTileRows);
   for_shape(shape.head_dim, rows.count > kFewRows, [&](auto kernel_shape) {
     using Shape = decltype(kernel_shape);
     const int64_t most_items = int64_t{rows.count} * plan.head_tiles * plan.max_splits;
     const int64_t resident = int64_t{scratch.num_multiprocessors} * Shape::kBlocks;
     launch(attention_decode_kernel<Shape>, static_cast<unsigned>(std::min(most_items, resident)),
-           Shape::kThreads, Shape::kBytes, stream, args);
+           Shape::kThreads, Shape::bytes(group), stream, args);
   });
 }
 
@@ -217,7 +209,7 @@ void prepare_attention_decode(int32_t head_dim) {
   for (const bool many_rows : {false, true}) {
     for_shape(head_dim, many_rows, [](auto kernel_shape) {
       using Shape = decltype(kernel_shape);
-      allow_shared_bytes(attention_decode_kernel<Shape>, Shape::kBytes);
+      allow_shared_bytes(attention_decode_kernel<Shape>, Shape::kMostBytes);
     });
   }
 }

@@ -14,34 +14,46 @@ namespace permafrost::cuda {
 // An item of work is one part ("split") of a row's positions for up to 16 query heads of a KV head.
 // The size of a split follows from the row's own length and from what is here, which follows from
 // the number of rows: a row's result doesn't depend on the other rows.
+//
+// Two rules, of which the smaller size counts. As many items as the device has room for, two for
+// each multiprocessor, but no splits too short to be worth their merge, which takes about as long
+// as reading 512 positions when all multiprocessors have some. And at least four splits of long
+// rows, so that one long row among short ones isn't what everything waits for.
 struct DecodePlan {
   int32_t head_tiles;  // of a row: items per split
   int32_t max_splits;
-  int32_t min_split;  // positions, a multiple of kSplitStep
+  int32_t few_splits;  // by the first rule
+  int32_t min_split;   // positions, a multiple of kSplitStep; likewise
+  int32_t long_split;  // by the second rule
 
   static constexpr int32_t kSplitStep = 64;
   static constexpr int32_t kMostSplits = 64;
 
-  // Few rows are cut so that there are two items for each multiprocessor, down to 128 positions
-  // where that leaves most multiprocessors without work. A merge takes about as long as reading 512
-  // positions when all have some. With many rows only long ones are cut, in four,
-  // so that one long row among short ones isn't what everything waits for.
   static DecodePlan make(const core::AttentionShape& shape, int32_t rows, int num_multiprocessors) {
     DecodePlan plan;
     const int32_t group = shape.num_heads / shape.num_kv_heads;
     plan.head_tiles = shape.num_kv_heads * ((group + kTileRows - 1) / kTileRows);
     const int64_t whole = int64_t{rows} * plan.head_tiles;
-    const int64_t wanted = (2 * num_multiprocessors + whole - 1) / whole;
-    plan.max_splits = static_cast<int32_t>(std::clamp<int64_t>(wanted, 4, kMostSplits));
-    plan.min_split = wanted >= 8 ? 128 : whole < 8 * num_multiprocessors ? 512 : 1024;
+    const int64_t room = 2 * num_multiprocessors / whole;
+    plan.few_splits = static_cast<int32_t>(std::clamp<int64_t>(room, 1, kMostSplits));
+    plan.max_splits = std::max(plan.few_splits, 4);
+    plan.min_split = room >= 8 ? 128 : 192;
+    plan.long_split = whole < 8 * num_multiprocessors ? 512 : 1024;
     return plan;
   }
 
   // Positions of each split of a row with `length` positions; the last has what remains.
   __host__ __device__ int32_t split_size(int32_t length) const {
-    const int32_t size = (length + max_splits - 1) / max_splits;
-    const int32_t rounded = (size + kSplitStep - 1) / kSplitStep * kSplitStep;
-    return rounded > min_split ? rounded : min_split;
+    const int32_t few = larger(part(length, few_splits), min_split);
+    const int32_t many = larger(part(length, max_splits), long_split);
+    return few < many ? few : many;
+  }
+
+ private:
+  __host__ __device__ static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+  __host__ __device__ static int32_t part(int32_t length, int32_t parts) {
+    const int32_t size = (length + parts - 1) / parts;
+    return (size + kSplitStep - 1) / kSplitStep * kSplitStep;
   }
 };
 

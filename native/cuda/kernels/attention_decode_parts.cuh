@@ -9,6 +9,7 @@
 
 #include "cuda/kernels/attention_common.cuh"
 #include "cuda/kernels/attention_decode.cuh"
+#include "cuda/kernels/rope_head.cuh"
 #include "cuda/kernels/tiles.cuh"
 
 namespace permafrost::cuda {
@@ -19,6 +20,9 @@ struct DecodeArguments {
   const int32_t* slots;      // [rows]
   const int32_t* positions;  // [rows]
   PagedKv kv;
+  RopeTables rope;            // without cos_sin, queries are ready and the cache has every position
+  __nv_bfloat16* keys_out;    // the layer's cache, for newest positions
+  __nv_bfloat16* values_out;  // likewise
   DecodePartials partials;
   DecodePlan plan;
   int64_t qkv_stride;
@@ -28,7 +32,8 @@ struct DecodeArguments {
   int32_t head_dim;
   int32_t window;
   float scale;  // in powers of 2
-  bool follows_rope;
+
+  __device__ __forceinline__ bool rotates() const { return rope.cos_sin != nullptr; }
 
   // The positions a row attends to; none for padding.
   __device__ __forceinline__ int2 range(int32_t row) const {
@@ -51,11 +56,13 @@ struct Item {
   int32_t num_splits;
   int32_t begin;  // positions
   int32_t end;
-  int32_t newest;  // position of the row
+  int32_t position;  // of the row
+  int32_t newest;    // the same if its key and value are this item's to make, else -1
   int32_t kv_head;
   int32_t first_head;  // query heads
   int32_t num_heads;
   int32_t head_tile;
+  bool is_first_of_group;  // among the head tiles of a KV head
 };
 
 // The item of a head tile for a part of a row.
@@ -71,12 +78,14 @@ __device__ __forceinline__ Item item_of(const DecodeArguments& args, int32_t row
   item.num_splits = args.num_splits(range);
   item.begin = range.x + item.split * size;
   item.end = min(item.begin + size, range.y);
-  item.newest = range.y - 1;
+  item.position = max(range.y - 1, 0);
+  item.newest = args.rotates() && item.end == range.y ? range.y - 1 : -1;
   item.head_tile = head_tile;
   item.kv_head = item.head_tile / tiles_of_group;
   const int32_t first_of_group = item.head_tile % tiles_of_group * kTileRows;
   item.first_head = item.kv_head * group + first_of_group;
   item.num_heads = min(group - first_of_group, kTileRows);
+  item.is_first_of_group = first_of_group == 0;
   return item;
 }
 
@@ -93,7 +102,12 @@ struct DecodeShape {
   static_assert(kTileRows * kSumStride * sizeof(float) <= kWarpBytes);
   static_assert(DecodePlan::kSplitStep % (kTileRows * kWarps) == 0);
 
-  static constexpr size_t kBytes = size_t{kWarps} * kWarpBytes;
+  static constexpr size_t kRingBytes = size_t{kWarps} * kWarpBytes;
+  // With room for the newest rows of `num_heads` query heads of a KV head: see NewestRows.
+  static constexpr size_t bytes(int32_t num_heads) {
+    return kRingBytes + static_cast<size_t>(num_heads + 2) * Tile<kDim>::kRowBytes;
+  }
+  static constexpr size_t kMostBytes = bytes(kTileRows);
 };
 
 // The maximum and the sum of weights of each warp's rows.

@@ -79,8 +79,10 @@ __device__ __forceinline__ void wait_for_copies() {
 // --- launches that overlap ---------------------------------------------------------------------
 // A launch begins while the one before it still runs, as soon as all blocks of that one have said
 // so or ended. Every kernel must wait for it: what is done before may only touch constants and
-// shared memory. Since every kernel waits, the end of a launch is the end of all before it. PTX
-// ISA, "griddepcontrol"; GPUs before Hopper run launches one after the other.
+// shared memory. Since every kernel waits, the end of a launch is the end of all before it. A
+// kernel that waits first, and then lets the next one begin, gives that one more: what is older
+// than both is there from its start. PTX ISA, "griddepcontrol"; GPUs before Hopper run launches one
+// after the other.
 
 __device__ __forceinline__ void let_next_launch_begin() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900

@@ -3,11 +3,11 @@
 #include "cuda/kernels/kv.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "cuda/checks.h"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
+#include "cuda/kernels/rope_head.cuh"
 #include "cuda/kernels/slots.cuh"
 #include "cuda/kernels/vector.cuh"
 
@@ -17,14 +17,11 @@ namespace {
 using Bf16 = __nv_bfloat16;
 
 constexpr int kThreads = 256;
-constexpr int kPart = 4;  // elements that a lane has of each half of a head
 
 struct RopeArguments {
   core::Rows rows;
-  Bf16* qkv;                   // [rows, (num_heads + 2 num_kv_heads) * head_dim]
-  const Bf16* q_norm;          // [head_dim] or null
-  const Bf16* k_norm;          // [head_dim] or null
-  const float* cos_sin;        // [max_positions, head_dim]
+  Bf16* qkv;  // [rows, (num_heads + 2 num_kv_heads) * head_dim]
+  RopeTables tables;
   const int32_t* block_table;  // [num_slots, max_blocks]
   Bf16* keys;                  // of the layer: [num_blocks, num_kv_heads, block_size, head_dim]
   Bf16* values;                // likewise
@@ -33,85 +30,43 @@ struct RopeArguments {
   int32_t block_size;
   int32_t num_heads;
   int32_t num_kv_heads;
-  int32_t head_dim;
-  int32_t lane_bits;  // a head has 2^lane_bits lanes, the fewest that hold it
-  float eps;
 };
 
-// Scales both halves of a head by weight / rms. All lanes of a warp take part.
-__device__ __forceinline__ void normalise(const RopeArguments& a, const Bf16* weight, bool active,
-                                          int at, float (&low)[kPart], float (&high)[kPart]) {
-  float squares = 0;
-#pragma unroll
-  for (int i = 0; i < kPart; ++i) {
-    squares = fmaf(low[i], low[i], squares);
-    squares = fmaf(high[i], high[i], squares);
-  }
-  squares = warp_reduce(squares, Add(), 1 << a.lane_bits);
-  if (!active || weight == nullptr) return;
-  const float scale = rsqrtf(squares / static_cast<float>(a.head_dim) + a.eps);
-  float low_weight[kPart];
-  float high_weight[kPart];
-  load(weight + at, low_weight);
-  load(weight + a.head_dim / 2 + at, high_weight);
-#pragma unroll
-  for (int i = 0; i < kPart; ++i) {
-    low[i] *= scale * low_weight[i];
-    high[i] *= scale * high_weight[i];
-  }
-}
-
 // Normalises and rotates the query and key heads of each row, and writes its keys and values to the
-// cache. A few lanes have a head: elements 4j.. of both halves belong to lane j, so a pair stays in
-// one lane and nothing is exchanged but the sum of squares. Blocks of one row share its heads.
-// Everything is f32 between the one rounding of the projection and the one of the result.
+// cache. A few lanes have a head (rope_head.cuh); blocks of one row share its heads.
 __global__ void __launch_bounds__(kThreads) rope_kernel(RopeArguments a) {
-  wait_for_launches_before();
-  let_next_launch_begin();  // only now: attention_decode() counts on what came before this launch
+  take_turn();
   const int64_t row = blockIdx.x;
   const int32_t slot = a.rows.slots[row];
   if (slot < 0) return;
   const int32_t position = a.rows.positions[row];
   const auto thread = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
-  const int head = thread >> a.lane_bits;
-  const int at = (thread & ((1 << a.lane_bits) - 1)) * kPart;  // of a half
-  const int half = a.head_dim / 2;
+  const int head = thread >> a.tables.lane_bits;
+  const int at = a.tables.first_element();
+  const int head_dim = a.tables.head_dim;
+  const int half = head_dim / 2;
   const bool active = head < a.num_heads + 2 * a.num_kv_heads && at < half;
   const bool is_query = head < a.num_heads;
   const bool is_value = head >= a.num_heads + a.num_kv_heads;
+  const HeadKind kind = is_query ? HeadKind::kQuery : is_value ? HeadKind::kValue : HeadKind::kKey;
 
-  float low[kPart] = {};
-  float high[kPart] = {};
-  Bf16* in = a.qkv + row * a.qkv_stride + int64_t{head} * a.head_dim;
+  float low[kHeadPart] = {};
+  float high[kHeadPart] = {};
+  Bf16* in = a.qkv + row * a.qkv_stride + int64_t{head} * head_dim;
   if (active) {
     load(in + at, low);
     load(in + half + at, high);
   }
-  if (a.q_norm != nullptr || a.k_norm != nullptr) {
-    normalise(a, is_value ? nullptr : (is_query ? a.q_norm : a.k_norm), active, at, low, high);
-  }
+  HeadRope(a.tables, kind, position, at, active).apply(low, high);
   if (!active) return;
 
-  if (!is_value) {
-    const float* angles = a.cos_sin + int64_t{position} * a.head_dim + at;
-    const float4 cosines = *reinterpret_cast<const float4*>(angles);
-    const float4 sines = *reinterpret_cast<const float4*>(angles + half);
-    const float cosine[kPart] = {cosines.x, cosines.y, cosines.z, cosines.w};
-    const float sine[kPart] = {sines.x, sines.y, sines.z, sines.w};
-#pragma unroll
-    for (int i = 0; i < kPart; ++i) {
-      const float x = low[i];
-      low[i] = x * cosine[i] - high[i] * sine[i];
-      high[i] = high[i] * cosine[i] + x * sine[i];
-    }
-  }
   Bf16* out = in;
   if (!is_query) {
     const int kv_head = (head - a.num_heads) % a.num_kv_heads;
     const int64_t block = a.block_table[int64_t{slot} * a.max_blocks + position / a.block_size];
     const int64_t line =
         (block * a.num_kv_heads + kv_head) * a.block_size + position % a.block_size;
-    out = (is_value ? a.values : a.keys) + line * a.head_dim;
+    out = (is_value ? a.values : a.keys) + line * head_dim;
   }
   store(out + at, low);
   store(out + half + at, high);
@@ -138,19 +93,14 @@ void rope_write_kv(Stream stream, const core::Rows& rows, const core::Matrix& qk
                    float eps, const float* cos_sin, const core::SlotState& state,
                    const core::KvCache& kv, int32_t layer) {
   if (rows.count == 0) return;
-  require(shape.head_dim % (2 * kPart) == 0 && shape.head_dim <= 2 * kPart * kWarpSize,
-          "rope_write_kv: head_dim must be a multiple of 8, at most 256");
-  require(qkv.stride % kPart == 0, "rope_write_kv: qkv's rows must be multiples of 8 bytes");
+  const RopeTables tables = RopeTables::make({q_norm, k_norm, eps, cos_sin}, shape.head_dim);
+  require(qkv.stride % kHeadPart == 0, "rope_write_kv: qkv's rows must be multiples of 8 bytes");
   const int64_t layer_elements =
       int64_t{kv.num_blocks} * kv.num_kv_heads * kv.block_size * kv.head_dim;
-  const auto parts = static_cast<uint32_t>(shape.head_dim / (2 * kPart));
-  const int lane_bits = std::bit_width(parts - 1);
   const RopeArguments arguments = {
       .rows = rows,
       .qkv = static_cast<Bf16*>(qkv.data),
-      .q_norm = static_cast<const Bf16*>(q_norm),
-      .k_norm = static_cast<const Bf16*>(k_norm),
-      .cos_sin = cos_sin,
+      .tables = tables,
       .block_table = state.words + state.layout.block_table,
       .keys = static_cast<Bf16*>(kv.k) + layer * layer_elements,
       .values = static_cast<Bf16*>(kv.v) + layer * layer_elements,
@@ -159,12 +109,9 @@ void rope_write_kv(Stream stream, const core::Rows& rows, const core::Matrix& qk
       .block_size = kv.block_size,
       .num_heads = shape.num_heads,
       .num_kv_heads = shape.num_kv_heads,
-      .head_dim = shape.head_dim,
-      .lane_bits = lane_bits,
-      .eps = eps,
   };
   const int heads = shape.num_heads + 2 * shape.num_kv_heads;
-  const int lanes = ((heads << lane_bits) + kWarpSize - 1) / kWarpSize * kWarpSize;
+  const int lanes = ((heads << tables.lane_bits) + kWarpSize - 1) / kWarpSize * kWarpSize;
   const int threads = std::min(lanes, kThreads);
   const dim3 grid(static_cast<unsigned>(rows.count),
                   static_cast<unsigned>((lanes + threads - 1) / threads));

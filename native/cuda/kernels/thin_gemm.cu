@@ -47,8 +47,12 @@ __global__ void __launch_bounds__(kThinThreads, kTiles* kHalves < 6 ? 3
     weights.fetch();
     commit_copies();
   }
-  let_next_launch_begin();
+  // What is stored may go to attention, which reads the cache before it waits for this launch: by
+  // then all before it must have ended. Other products let the next one ask for its weights.
+  const bool is_stored = a.output == ThinOutput::kStore;
+  if (!is_stored) let_next_launch_begin();
   wait_for_launches_before();
+  if (is_stored) let_next_launch_begin();
   rows.fetch();
   commit_copies();
   const Results<kTiles, kHalves> results(a);
