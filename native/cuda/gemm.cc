@@ -21,7 +21,11 @@ using core::Matrix;
 constexpr int64_t kFirstBucketRows = 8;
 constexpr uint32_t kAlignment = 16;  // bytes
 constexpr int kMaxCandidates = 8;
-constexpr int32_t kThinRows = 16;  // up to which thin_gemm() is faster: docs/performance.md
+// Up to how many rows thin_gemm() is faster: docs/performance.md. A product that is added to the
+// residual stays so for longer unless k is large: its weights come while attention runs.
+constexpr int32_t kThinRows = 16;
+constexpr int32_t kThinAddedRows = 32;
+constexpr int64_t kThinAddedColumns = 2048;
 
 int64_t most_rows(int32_t bucket) { return kFirstBucketRows << bucket; }
 int64_t fewest_rows(int32_t bucket) { return bucket == 0 ? 1 : most_rows(bucket - 1) + 1; }
@@ -219,7 +223,8 @@ const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
 }
 
 bool Gemm::is_thin(int64_t rows, const Matrix& weight, bool normed) const {
-  return rows <= kThinRows &&
+  const bool stays_thin = !normed && weight.cols <= kThinAddedColumns;
+  return rows <= (stays_thin ? kThinAddedRows : kThinRows) &&
          rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols), normed);
 }
 
