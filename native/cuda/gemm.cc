@@ -1,8 +1,10 @@
 #include "cuda/gemm.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "core/error.h"
@@ -79,6 +81,20 @@ void set_size(cublasLtMatrixLayout_t layout, int64_t rows, int64_t cols, int64_t
   set(layout, CUBLASLT_MATRIX_LAYOUT_LD, ld);
 }
 
+struct DestroyLayout {
+  void operator()(cublasLtMatrixLayout_t layout) const {
+    cublas_lt().cublasLtMatrixLayoutDestroy(layout);
+  }
+};
+using Layout = std::unique_ptr<std::remove_pointer_t<cublasLtMatrixLayout_t>, DestroyLayout>;
+
+Layout make_layout(DType type) {
+  cublasLtMatrixLayout_t layout = nullptr;
+  check_lt(cublas_lt().cublasLtMatrixLayoutCreate(&layout, lt_type(type), 1, 1, 1),
+           "describing a matrix");
+  return Layout(layout);
+}
+
 bool is_aligned(const void* address) {
   return reinterpret_cast<uintptr_t>(address) % kAlignment == 0;
 }
@@ -90,13 +106,41 @@ int32_t gemm_bucket(int64_t rows) {
   return static_cast<int32_t>(std::bit_width(above));
 }
 
-// cublasLt thinks in columns: our row-major out [rows, n] is its [n, rows], and so on.
+// The matrices of one shape's products. cublasLt thinks in columns: our row-major out [rows, n] is
+// its [n, rows], and so on. Steps multiply the same number of rows by a shape again and again, so
+// what is described is kept.
+class Gemm::Layouts {
+ public:
+  explicit Layouts(DType out_type)
+      : weight_(make_layout(DType::kBF16)),
+        x_(make_layout(DType::kBF16)),
+        out_(make_layout(out_type)) {}
+
+  cublasLtMatrixLayout_t weight() const { return weight_.get(); }  // [k, n], to be transposed
+  cublasLtMatrixLayout_t x() const { return x_.get(); }            // [k, rows]
+  cublasLtMatrixLayout_t out() const { return out_.get(); }        // [n, rows]
+
+  void describe(const GemmShape& shape, int64_t rows, int64_t weight_stride, int64_t x_stride,
+                int64_t out_stride) {
+    const std::array<int64_t, 4> sizes = {rows, weight_stride, x_stride, out_stride};
+    if (sizes == sizes_) return;
+    sizes_ = {};  // until all are set
+    set_size(weight(), shape.k, shape.n, weight_stride);
+    set_size(x(), shape.k, rows, x_stride);
+    set_size(out(), shape.n, rows, out_stride);
+    sizes_ = sizes;
+  }
+
+ private:
+  const Layout weight_;
+  const Layout x_;
+  const Layout out_;
+  std::array<int64_t, 4> sizes_ = {};
+};
+
 struct Gemm::Descriptors {
   cublasLtMatmulDesc_t plain = nullptr;
   cublasLtMatmulDesc_t biased = nullptr;
-  cublasLtMatrixLayout_t weight = nullptr;  // [k, n], transposed by the product
-  cublasLtMatrixLayout_t x = nullptr;       // [k, rows]
-  cublasLtMatrixLayout_t out = nullptr;     // [n, rows]
   cublasLtMatmulPreference_t preference = nullptr;
 
   void make();
@@ -112,9 +156,6 @@ void Gemm::Descriptors::make() {
   }
   set(biased, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
   set(biased, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(CUDA_R_16BF));
-  for (cublasLtMatrixLayout_t* layout : {&weight, &x, &out}) {
-    check_lt(lt.cublasLtMatrixLayoutCreate(layout, CUDA_R_16BF, 1, 1, 1), "describing a matrix");
-  }
   check_lt(lt.cublasLtMatmulPreferenceCreate(&preference), "describing a preference");
   set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{Gemm::kWorkspaceBytes});
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
@@ -130,9 +171,6 @@ Gemm::Descriptors::~Descriptors() {
   const CublasLt& lt = cublas_lt();
   for (const cublasLtMatmulDesc_t desc : {plain, biased}) {
     if (desc != nullptr) lt.cublasLtMatmulDescDestroy(desc);
-  }
-  for (const cublasLtMatrixLayout_t layout : {weight, x, out}) {
-    if (layout != nullptr) lt.cublasLtMatrixLayoutDestroy(layout);
   }
   if (preference != nullptr) lt.cublasLtMatmulPreferenceDestroy(preference);
 }
@@ -157,33 +195,37 @@ Gemm::~Gemm() = default;
 int32_t Gemm::first_bucket(const Plan& plan) { return gemm_bucket(plan.thin_rows + 1); }
 
 void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
-  Plan plan{shape, std::min(kThinRows, most_thin_rows(thin_, shape.k, false)), {}, {}};
+  Plan plan{shape,
+            std::min(kThinRows, most_thin_rows(thin_, shape.k, false)),
+            {},
+            {},
+            std::make_unique<Layouts>(shape.out)};
   if (plan.thin_rows > 0) prepare_thin_gemm(thin_, shape.n, shape.k);
   for (int32_t bucket = first_bucket(plan); bucket <= gemm_bucket(max_rows); ++bucket) {
-    plan.plain.push_back(choose(descriptors_->plain, shape, bucket, nullptr));
+    plan.plain.push_back(choose(descriptors_->plain, plan, bucket, nullptr));
     if (shape.out != DType::kBF16) continue;
-    plan.biased.push_back(choose(descriptors_->biased, shape, bucket, &plan.plain.back()));
+    plan.biased.push_back(choose(descriptors_->biased, plan, bucket, &plan.plain.back()));
   }
   plans_.push_back(std::move(plan));
 }
 
 // A kernel for every row count of the bucket: `preferred` if it will do, so that fewer are loaded,
 // else the best for the most rows.
-cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const GemmShape& shape, int32_t bucket,
+cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const Plan& plan, int32_t bucket,
                                   const cublasLtMatmulAlgo_t* preferred) {
   const auto runs_all = [&](const cublasLtMatmulAlgo_t& algo) {
-    return runs(desc, shape, most_rows(bucket), algo) &&
-           runs(desc, shape, fewest_rows(bucket), algo);
+    return runs(desc, plan, most_rows(bucket), algo) && runs(desc, plan, fewest_rows(bucket), algo);
   };
+  const GemmShape& shape = plan.shape;
+  Layouts& layouts = *plan.layouts;
   if (preferred != nullptr && runs_all(*preferred)) return *preferred;
   for (const int64_t rows : {most_rows(bucket), fewest_rows(bucket)}) {
-    set_layouts(shape, rows, shape.k, shape.k, shape.n);
+    layouts.describe(shape, rows, shape.k, shape.k, shape.n);
     cublasLtMatmulHeuristicResult_t candidates[kMaxCandidates] = {};
     int found = 0;
     const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoGetHeuristic(
-        static_cast<cublasLtHandle_t>(handle_.data()), desc, descriptors_->weight, descriptors_->x,
-        descriptors_->out, descriptors_->out, descriptors_->preference, kMaxCandidates, candidates,
-        &found);
+        static_cast<cublasLtHandle_t>(handle_.data()), desc, layouts.weight(), layouts.x(),
+        layouts.out(), layouts.out(), descriptors_->preference, kMaxCandidates, candidates, &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
     check_lt(status, "choosing a kernel");
     for (int i = 0; i < found; ++i) {
@@ -196,22 +238,16 @@ cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const GemmShape& sh
                                            std::to_string(most_rows(bucket)) + " rows");
 }
 
-bool Gemm::runs(cublasLtMatmulDesc_t desc, const GemmShape& shape, int64_t rows,
+bool Gemm::runs(cublasLtMatmulDesc_t desc, const Plan& plan, int64_t rows,
                 const cublasLtMatmulAlgo_t& algo) {
-  set_layouts(shape, rows, shape.k, shape.k, shape.n);
+  const GemmShape& shape = plan.shape;
+  Layouts& layouts = *plan.layouts;
+  layouts.describe(shape, rows, shape.k, shape.k, shape.n);
   cublasLtMatmulHeuristicResult_t result = {};
   const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoCheck(
-      static_cast<cublasLtHandle_t>(handle_.data()), desc, descriptors_->weight, descriptors_->x,
-      descriptors_->out, descriptors_->out, &algo, &result);
+      static_cast<cublasLtHandle_t>(handle_.data()), desc, layouts.weight(), layouts.x(),
+      layouts.out(), layouts.out(), &algo, &result);
   return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes;
-}
-
-void Gemm::set_layouts(const GemmShape& shape, int64_t rows, int64_t weight_stride,
-                       int64_t x_stride, int64_t out_stride) {
-  set_size(descriptors_->weight, shape.k, shape.n, weight_stride);
-  set_size(descriptors_->x, shape.k, rows, x_stride);
-  set_size(descriptors_->out, shape.n, rows, out_stride);
-  set(descriptors_->out, CUBLASLT_MATRIX_LAYOUT_TYPE, lt_type(shape.out));
 }
 
 const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
@@ -247,15 +283,15 @@ void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Ma
   require(bucket < algos.size(), "gemm: more rows than were reserved, or a bias for an f32 out");
   const cublasLtMatmulDesc_t desc = bias == nullptr ? descriptors_->plain : descriptors_->biased;
   if (bias != nullptr) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  set_layouts(plan.shape, x.rows, weight.stride, x.stride, out.stride);
+  Layouts& layouts = *plan.layouts;
+  layouts.describe(plan.shape, x.rows, weight.stride, x.stride, out.stride);
   const float one = 1;
   const float zero = 0;
-  check_lt(
-      cublas_lt().cublasLtMatmul(static_cast<cublasLtHandle_t>(handle_.data()), desc, &one,
-                                 weight.data, descriptors_->weight, x.data, descriptors_->x, &zero,
-                                 out.data, descriptors_->out, out.data, descriptors_->out,
-                                 &algos[bucket], workspace_.data(), workspace_.bytes(), stream),
-      "multiplying");
+  check_lt(cublas_lt().cublasLtMatmul(
+               static_cast<cublasLtHandle_t>(handle_.data()), desc, &one, weight.data,
+               layouts.weight(), x.data, layouts.x(), &zero, out.data, layouts.out(), out.data,
+               layouts.out(), &algos[bucket], workspace_.data(), workspace_.bytes(), stream),
+           "multiplying");
 }
 
 }  // namespace permafrost::cuda

@@ -48,23 +48,23 @@ class Gemm {
   const ThinDevice& thin() const { return thin_; }
 
  private:
+  class Layouts;
   struct Plan {
     core::GemmShape shape;
     int32_t thin_rows;                         // up to which thin_gemm() does it
     std::vector<cublasLtMatmulAlgo_t> plain;   // by bucket, from the first that isn't thin
     std::vector<cublasLtMatmulAlgo_t> biased;  // likewise; empty for an f32 out
+    std::unique_ptr<Layouts> layouts;
   };
   // What has to be torn down is made here, so that a constructor that throws leaks nothing.
   struct Descriptors;
 
   static int32_t first_bucket(const Plan& plan);
   void plan_shape(const core::GemmShape& shape, int32_t max_rows);
-  bool runs(cublasLtMatmulDesc_t desc, const core::GemmShape& shape, int64_t rows,
+  bool runs(cublasLtMatmulDesc_t desc, const Plan& plan, int64_t rows,
             const cublasLtMatmulAlgo_t& algo);
-  cublasLtMatmulAlgo_t choose(cublasLtMatmulDesc_t desc, const core::GemmShape& shape,
-                              int32_t bucket, const cublasLtMatmulAlgo_t* preferred);
-  void set_layouts(const core::GemmShape& shape, int64_t rows, int64_t weight_stride,
-                   int64_t x_stride, int64_t out_stride);
+  cublasLtMatmulAlgo_t choose(cublasLtMatmulDesc_t desc, const Plan& plan, int32_t bucket,
+                              const cublasLtMatmulAlgo_t* preferred);
   const Plan& plan_of(const core::Matrix& weight, core::DType out) const;
 
   const ThinDevice thin_;

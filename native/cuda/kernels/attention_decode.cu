@@ -20,6 +20,7 @@
 // split that finishes last merges the row: that costs one atomic operation per item, while a second
 // kernel would cost every layer a launch even where nothing is split.
 
+#include "cuda/device_limits.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/attention_common.cuh"
 #include "cuda/kernels/attention_decode_newest.cuh"
@@ -138,16 +139,6 @@ __global__ void __launch_bounds__(Shape::kThreads, Shape::kBlocks)
   wait_for_launches_before();  // also without an item
 }
 
-// That a block of the current device can have, nearly all that a multiprocessor has.
-size_t most_shared_bytes() {
-  int device = 0;
-  int bytes = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-        "asking what a device is");
-  return static_cast<size_t>(bytes);
-}
-
 // Up to which thin_gemm() follows. Its blocks come while attention runs and ask for their weights,
 // if attention leaves them enough shared memory.
 constexpr int32_t kFewRows = 16;
@@ -157,7 +148,7 @@ constexpr int32_t kFewRows = 16;
 // multiprocessor fit: 204 kB with heads of 128.
 template <typename Action>
 void for_shape(int32_t head_dim, bool many_rows, const Action& action) {
-  const size_t bytes = most_shared_bytes();
+  const size_t bytes = current_device_limits().shared_bytes;
   for_head_dim(head_dim, [&](auto dim) {
     using Deep = DecodeShape<dim(), 3>;
     if (many_rows && Deep::kBlocks * Deep::kMostBytes <= bytes) {

@@ -7,19 +7,10 @@
 #include <utility>
 
 #include "cuda/check.h"
+#include "cuda/device_limits.h"
 #include "cuda/kernels/stream.h"
 
 namespace permafrost::cuda {
-
-// Whether the current device can begin a launch before the one before it has ended.
-inline bool overlaps_launches() {
-  int device = 0;
-  int major = 0;
-  check(cudaGetDevice(&device), "asking for the device");
-  check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
-        "asking what a device is");
-  return major >= 9;
-}
 
 // Enqueues `kernel` with `shared_bytes` of dynamic shared memory. It may begin before the kernel
 // before it ends, and waits for that itself: see intrinsics.cuh. Throws core::Error.
@@ -35,7 +26,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_
   overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   overlap.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &overlap;
-  config.numAttrs = overlaps_launches() ? 1 : 0;
+  config.numAttrs = current_device_limits().overlaps_launches ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...),
         "launching a kernel");
 }
