@@ -1,7 +1,8 @@
 /**
  * Requests on their way to the scheduler process, which has a bounded number of them at a time, in
  * requests and in bytes: the others wait here, most important first. What happens in one turn of the
- * event loop is sent together.
+ * event loop is sent together, or in parts when that is much: devices begin with the first ones while
+ * the host still takes in the others.
  */
 
 import { PermafrostError } from '../protocol/errors.js';
@@ -14,6 +15,8 @@ const MAX_SENT_REQUESTS = 8192;
 const MAX_SENT_BYTES = 1 << 26;
 /** A frame is encoded in one go: some milliseconds for this. */
 const MAX_FRAME_BYTES = 1 << 19;
+/** Enough for devices to begin with; taking them in takes a millisecond or two. */
+const PART_REQUESTS = 32;
 /** Withdrawn requests are not worth looking for among so few. */
 const MIN_KEPT = 1024;
 /** Node's timers hold no longer delay. */
@@ -44,6 +47,8 @@ export class OutgoingQueue {
   readonly #sent = new Map<number, number>();
   #sentBytes = 0;
   #abortedKeys: number[] = [];
+  /** Submitted since requests were sent. */
+  #numNew = 0;
   /** A suspect is sent. */
   #isAlone = false;
   #isAttached = false;
@@ -61,7 +66,8 @@ export class OutgoingQueue {
 
   submit(request: SubmittedRequest): void {
     this.#hold(request);
-    this.#schedule();
+    if (++this.#numNew >= PART_REQUESTS) this.#flush();
+    else this.#schedule();
   }
 
   /** A request that is held here is so no longer. False: it was sent. */
@@ -137,6 +143,7 @@ export class OutgoingQueue {
 
   #flush(): void {
     if (!this.#isAttached) return;
+    this.#numNew = 0;
     while (!this.#isFull) {
       const requests = this.#takeFrame();
       if (requests.length === 0) break;

@@ -56,12 +56,17 @@ test('rows come in completion order, with the index of their request', async () 
   ]);
 });
 
-test('the requests of one turn travel in one message', async () => {
+test('the requests of one turn travel together, many of them in parts that do not wait', async () => {
   const { scheduler, batch } = await start(Array.from({ length: 100 }, (_, i) => request(i)));
   void batch.next();
+  const numRequests = () =>
+    scheduler.sent.flatMap((message) => (message.kind === 'submit' ? message.requests.length : []));
+  expect(numRequests()).toEqual([32, 32, 32]);
   await turn();
-  expect(scheduler.sent.map(({ kind }) => kind)).toEqual(['start', 'submit']);
-  expect(scheduler.submitted).toHaveLength(100);
+  expect(numRequests()).toEqual([32, 32, 32, 4]);
+  expect(scheduler.submitted.map(({ key }) => key)).toEqual(
+    Array.from({ length: 100 }, (_, i) => (scheduler.submitted[0]?.key ?? -1) + i),
+  );
 });
 
 test('no more than maxInflight requests are out, rows that nobody took included', async () => {
