@@ -1,6 +1,10 @@
 // Conformance of the backends. Usage: conformance [--seed n] [--golden folder] [--part name]
-// device… where a device is cpu:0, cuda:0, … and the folder is test/fixtures/golden. Prints
-// failures with shapes and seeds, the seconds that each part took, and "N passed, M failed".
+// [--model name] [--most-rows n] device… where a device is cpu:0, cuda:0, … and the folder is
+// test/fixtures/golden. Prints failures with shapes and seeds, the seconds that each part took, and
+// "N passed, M failed".
+//
+// --model: of the golden models just that one. --most-rows: no product has more rows than that. Up to 16 all are of our own kernels, which is
+// what racecheck needs: see tools/sanitize/sanitize.js.
 
 #include "conformance.h"
 
@@ -16,6 +20,7 @@
 namespace conformance {
 
 uint64_t seed = 20251123;
+int most_rows = std::numeric_limits<int>::max();
 
 namespace {
 
@@ -234,6 +239,7 @@ void timed(const std::string& device, const char* part, const std::function<void
 struct Options {
   std::vector<std::string> devices;
   std::string golden;  // folder
+  std::string model;   // of the golden ones; empty: all
   std::string part;    // empty: all
 };
 
@@ -252,7 +258,9 @@ void test_device(const std::string& device, const Options& options) {
   part("frequencies", [&] { test_frequencies(device); });
   part("order", [&] { test_order(device); });
   part("graphs", [&] { test_graphs(device); });
-  if (!options.golden.empty()) part("golden", [&] { test_golden(device, options.golden); });
+  if (!options.golden.empty()) {
+    part("golden", [&] { test_golden(device, options.golden, options.model); });
+  }
   set_context(device);
   CHECK(core::live_allocations().allocations == 0);
 }
@@ -267,15 +275,19 @@ bool read(int argc, char** argv, Options& options) {
       return false;
     } else if (argument == "--seed") {
       seed = std::strtoull(argv[++i], nullptr, 10);
+    } else if (argument == "--most-rows") {
+      most_rows = std::atoi(argv[++i]);
     } else if (argument == "--golden") {
       options.golden = argv[++i];
+    } else if (argument == "--model") {
+      options.model = argv[++i];
     } else if (argument == "--part") {
       options.part = argv[++i];
     } else {
       return false;
     }
   }
-  return !options.devices.empty();
+  return !options.devices.empty() && most_rows > 0;
 }
 
 }  // namespace
@@ -285,7 +297,9 @@ int main(int argc, char** argv) {
   using namespace conformance;
   Options options;
   if (!read(argc, argv, options)) {
-    std::fprintf(stderr, "usage: conformance [--seed n] [--golden folder] [--part name] device…\n");
+    std::fprintf(stderr,
+                 "usage: conformance [--seed n] [--golden folder] [--part name] [--model name] "
+                 "[--most-rows n] device…\n");
     return 2;
   }
   std::printf("seed %llu\n", static_cast<unsigned long long>(seed));

@@ -77,6 +77,9 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
+// Rows that a product has at most.
+extern int most_rows;
+
 // --- random inputs ----------------------------------------------------------------------------
 
 extern uint64_t seed;
@@ -211,6 +214,6 @@ void test_frequencies(const std::string& device);
 void test_equal_tokens(const std::vector<std::string>& devices);
 void test_order(const std::string& device);
 void test_graphs(const std::string& device);
-void test_golden(const std::string& device, const std::string& folder);
+void test_golden(const std::string& device, const std::string& folder, const std::string& only);
 
 }  // namespace conformance

@@ -146,7 +146,7 @@ void follow(const std::string& name, const std::string& folder, const GoldenMode
   for (int32_t slot = 0; slot < num_cases; ++slot) {
     const Case& one = cases[static_cast<size_t>(slot)];
     const auto length = static_cast<int32_t>(one.prompt.size());
-    const int32_t chunk = slot % 2 == 0 ? kMaxRows : 29;
+    const int32_t chunk = std::min(slot % 2 == 0 ? kMaxRows : 29, most_rows);
     Floats logits;
     for (int32_t start = 0; start < length; start += chunk) {
       logits = session.prefill(slot, one.prompt, start, std::min(chunk, length - start));
@@ -198,8 +198,10 @@ void follow(const std::string& name, const std::string& folder, const GoldenMode
 
 }  // namespace
 
-void test_golden(const std::string& name, const std::string& folder) {
+// only: which of the models, or all if empty.
+void test_golden(const std::string& name, const std::string& folder, const std::string& only) {
   for (const GoldenModel& golden : kModels) {
+    if (!only.empty() && only != golden.name) continue;
     run_case(name + ", " + golden.name, [&] { follow(name, folder, golden); });
   }
 }

@@ -322,6 +322,7 @@ void test_gemm(const std::string& name) {
     run_case(context, [&] {
       Device device(name, shapes);
       for (const int rows : {1, 2, 3, 7, 8, 15, 16, 17, 31, 33, 63, 64, 65, 130}) {
+        if (rows > most_rows) continue;
         set_context(context + ", " + std::to_string(rows) + " rows");
         Random random(300 + i);
         gemm(device, random, c, c.out, rows);
