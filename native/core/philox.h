@@ -4,7 +4,7 @@
 // so a sequence that is preempted, or moved to another device, goes on with the same numbers.
 //
 // Sampling uses key = the slot's 64-bit seed and counter = the index of the sampled token; the
-// first two output words make one 64-bit integer. Shared by the CPU and the CUDA backend.
+// output words make two 64-bit integers. Shared by the CPU and the CUDA backend.
 
 #include <cstdint>
 
@@ -35,11 +35,17 @@ PERMAFROST_DEVICE_FN constexpr PhiloxBlock philox4x32(PhiloxBlock counter, uint3
   return counter;
 }
 
-// 64 uniform bits for the token at `index` of a sequence.
-PERMAFROST_DEVICE_FN constexpr uint64_t sampling_bits(uint32_t seed_low, uint32_t seed_high,
-                                                      uint32_t index) {
+// Uniform bits for the token at `index` of a sequence: 64, and another 64.
+struct SamplingBits {
+  uint64_t first;
+  uint64_t second;
+};
+
+PERMAFROST_DEVICE_FN constexpr SamplingBits sampling_bits(uint32_t seed_low, uint32_t seed_high,
+                                                          uint32_t index) {
   const PhiloxBlock block = philox4x32({{index, 0, 0, 0}}, seed_low, seed_high);
-  return uint64_t{block.words[1]} << 32 | block.words[0];
+  return {uint64_t{block.words[1]} << 32 | block.words[0],
+          uint64_t{block.words[3]} << 32 | block.words[2]};
 }
 
 }  // namespace permafrost::core

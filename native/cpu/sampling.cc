@@ -4,7 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
+#include "core/draw_tiles.h"
 #include "core/philox.h"
 #include "cpu/checks.h"
 #include "cpu/token_counts.h"
@@ -113,6 +115,22 @@ uint64_t scale_to(uint64_t bits, uint64_t total) {
   return static_cast<uint64_t>(Wide{bits} * total >> 64);
 }
 
+core::SamplingBits random_bits(const SlotView& slot, int32_t index) {
+  const core::SlotLayout& layout = slot.layout();
+  return core::sampling_bits(static_cast<uint32_t>(slot.integer(layout.seed_low)),
+                             static_cast<uint32_t>(slot.integer(layout.seed_high)),
+                             static_cast<uint32_t>(index));
+}
+
+// --- with min-p, top-k or top-p ----------------------------------------------------------------
+
+bool is_filtered(const SlotView& slot) {
+  const core::SlotLayout& layout = slot.layout();
+  const int32_t top_k = slot.integer(layout.top_k);
+  return slot.real(layout.min_p) > 0 || slot.real(layout.top_p) < 1 ||
+         (top_k > 0 && top_k < layout.vocab_size);
+}
+
 // What top-k and top-p leave of a distribution.
 struct Kept {
   const uint32_t* ids;  // [count], or null: all of them in order
@@ -149,20 +167,60 @@ Kept filter(const SlotView& slot, uint32_t* masses, uint32_t* ids, uint64_t tota
 }
 
 // scratch: [2 vocab]; its first half may be the memory of `logits`.
-int64_t draw(const SlotView& slot, const isa::Kernels& kernels, const float* logits, float max,
-             float temperature, int32_t index, uint32_t* scratch) {
+int64_t draw_filtered(const SlotView& slot, const isa::Kernels& kernels, const float* logits,
+                      float max, float inverse_temperature, int32_t index, uint32_t* scratch) {
   const core::SlotLayout& layout = slot.layout();
   const int64_t vocab = layout.vocab_size;
-  // Finite, or the largest logit itself would become 0 * inf.
-  const float inverse = std::min(1.0f / temperature, 1e30f);
   const float min_p = std::min(slot.real(layout.min_p), 1.0f);
-  const uint64_t total = kernels.to_masses(logits, vocab, max, inverse, min_p, scratch);
+  const uint64_t total = kernels.to_masses(logits, vocab, max, inverse_temperature, min_p, scratch);
   const Kept kept = filter(slot, scratch, scratch + vocab, total);
-  const uint64_t bits = core::sampling_bits(static_cast<uint32_t>(slot.integer(layout.seed_low)),
-                                            static_cast<uint32_t>(slot.integer(layout.seed_high)),
-                                            static_cast<uint32_t>(index));
-  const int64_t at = token_at(scratch, kept.count, kept.cut, scale_to(bits, kept.total));
+  const uint64_t point = scale_to(random_bits(slot, index).first, kept.total);
+  const int64_t at = token_at(scratch, kept.count, kept.cut, point);
   return kept.ids ? kept.ids[at] : at;
+}
+
+// --- from all tokens ---------------------------------------------------------------------------
+
+constexpr int64_t kTile = core::kDrawTile;
+constexpr int64_t kMaxTiles = (kMaxVocab + kTile - 1) / kTile;
+
+// In the second half of a thread's scratch.
+struct Tiles {
+  uint64_t weights[kMaxTiles];
+  float max[kMaxTiles];
+  uint32_t mass_of_max[kMaxTiles];
+};
+static_assert(sizeof(Tiles) <= kMaxVocab * sizeof(float));
+
+// masses: [vocab], may be the memory of `logits`
+int64_t draw_from_all(const SlotView& slot, const isa::Kernels& kernels, const float* logits,
+                      float max, float inverse_temperature, int32_t index, uint32_t* masses,
+                      Tiles& tiles) {
+  const int64_t vocab = slot.layout().vocab_size;
+  const int64_t num_tiles = (vocab + kTile - 1) / kTile;
+  const auto size_of_tile = [&](int64_t tile) { return std::min(vocab - tile * kTile, kTile); };
+  for (int64_t tile = 0; tile < num_tiles; ++tile) {
+    const int64_t first = tile * kTile;
+    const int64_t count = size_of_tile(tile);
+    tiles.max[tile] = kernels.max_element(logits + first, count);
+    tiles.weights[tile] = kernels.to_masses(logits + first, count, tiles.max[tile],
+                                            inverse_temperature, 0, masses + first);
+  }
+  kernels.to_masses(tiles.max, num_tiles, max, inverse_temperature, 0, tiles.mass_of_max);
+  uint64_t total = 0;
+  for (int64_t tile = 0; tile < num_tiles; ++tile) {
+    tiles.weights[tile] = core::tile_weight(tiles.weights[tile], tiles.mass_of_max[tile]);
+    total += tiles.weights[tile];
+  }
+
+  const core::SamplingBits bits = random_bits(slot, index);
+  uint64_t point = scale_to(bits.first, total);
+  int64_t tile = 0;
+  for (; point >= tiles.weights[tile]; ++tile) point -= tiles.weights[tile];
+  const uint32_t* of_tile = masses + tile * kTile;
+  const int64_t count = size_of_tile(tile);
+  const uint64_t mass = std::accumulate(of_tile, of_tile + count, uint64_t{0});
+  return tile * kTile + token_at(of_tile, count, {}, scale_to(bits.second, mass));
 }
 
 int64_t choose(const SlotView& slot, const isa::Kernels& kernels, const float* raw, int32_t index,
@@ -175,7 +233,14 @@ int64_t choose(const SlotView& slot, const isa::Kernels& kernels, const float* r
   if (!(temperature > 0) || std::isinf(max)) {
     return kernels.find(logits, layout.vocab_size, max);
   }
-  return draw(slot, kernels, logits, max, temperature, index, reinterpret_cast<uint32_t*>(scratch));
+  // Finite, or the largest logit itself would become 0 * inf.
+  const float inverse = std::min(1.0f / temperature, 1e30f);
+  auto* masses = reinterpret_cast<uint32_t*>(scratch);
+  if (is_filtered(slot)) {
+    return draw_filtered(slot, kernels, logits, max, inverse, index, masses);
+  }
+  auto& tiles = *reinterpret_cast<Tiles*>(scratch + kMaxVocab);
+  return draw_from_all(slot, kernels, logits, max, inverse, index, masses, tiles);
 }
 
 // The `wanted` most likely tokens, the lowest id first among equals; -1 where there are no more.

@@ -14,9 +14,16 @@
 //   top-k                   keeps the k largest m, the lowest ids among equals
 //   top-p                   keeps the fewest largest m whose sum reaches ceil(top_p * M), M being
 //                           what top-k left in all; the lowest ids among equals
-//   draw                    with S the sum of what is left and u the 64 random bits of the token
-//                           (core/philox.h), point = floor(u * S / 2^64), and the first token, by
-//                           ascending id, at which the running sum of m exceeds it
+//   draw                    with S the sum of what is left and u the first 64 random bits of the
+//                           token (core/philox.h), point = floor(u * S / 2^64), and the first
+//                           token, by ascending id, at which the running sum of m exceeds it
+//
+// Without min-p, top-k and top-p, which need the largest l of all before anything else, the draw is
+// one of a tile of 512 tokens (core/draw_tiles.h), then one of the tile's tokens:
+//   m[t]                    as above, with the largest l of the tile as max
+//   tile                    weighs the sum of its m times round(2^30 e^((its max - max) / T)), over
+//                           2^30; drawn by the first 64 random bits
+//   token                   drawn from the tile's m by the other 64
 // A probability below 2^-31 of the largest is 0. NaN counts as -inf. Where nothing is left to
 // choose from, because the mask forbids all or all logits are NaN or -inf, the token is -1, and 0
 // is fed next.

@@ -7,6 +7,7 @@
 
 #include "chi_square.h"
 #include "conformance_sampler.h"
+#include "core/draw_tiles.h"
 
 namespace conformance {
 namespace {
@@ -101,42 +102,67 @@ std::vector<std::pair<const char*, Settings>> settings_to_test() {
   return cases;
 }
 
+constexpr int kRows = 40;
+constexpr int kRounds = 20;
+
+// All rows of the sampler have the same logits and settings.
+void check_draws(Sampler& s, const Floats& raw, const Settings& settings) {
+  s.slots = Slots(kRows, 1, s.vocab);
+  for (int row = 0; row < kRows; ++row) {
+    apply(s, row, settings, 0x6300000'4D2u);
+    s.set_row(row, raw);
+  }
+  const Words words = s.slots.words;
+  std::vector<int64_t> counts(raw.size(), 0);
+  for (int round = 0; round < kRounds; ++round) {
+    s.slots.words = words;  // undoes what the last draw counted
+    for (int row = 0; row < kRows; ++row) {
+      s.positions[static_cast<size_t>(row)] = 20 + round * kRows + row;
+    }
+    if (round == 0) {
+      s.run();
+    } else {
+      s.run_again();
+    }
+    bool in_range = true;
+    for (const int32_t token : s.sampled) {
+      in_range = in_range && token >= 0 && token < s.vocab;
+      if (in_range) ++counts[static_cast<size_t>(token)];
+    }
+    CHECK(in_range);
+    if (!in_range) break;
+  }
+  CHECK(agrees(counts, distribution(raw, settings, 20), kRows * kRounds));
+}
+
 void frequencies(const std::string& device, const std::string& context) {
-  constexpr int kRows = 40;
-  constexpr int kRounds = 20;
   constexpr int kVocab = 45;
   Random random(600);
   const Floats raw = random_floats(random, kVocab, 1.5f);
   Sampler s(device, kRows, kVocab);
   for (const auto& [name, settings] : settings_to_test()) {
     set_context(context + ", " + name);
-    s.slots = Slots(kRows, 1, kVocab);
-    for (int row = 0; row < kRows; ++row) {
-      apply(s, row, settings, 0x6300000'4D2u);
-      s.set_row(row, raw);
-      s.positions[static_cast<size_t>(row)] = 20 + row;
-    }
-    const Words words = s.slots.words;
-    std::vector<int64_t> counts(kVocab, 0);
-    for (int round = 0; round < kRounds; ++round) {
-      s.slots.words = words;  // undoes what the last draw counted
-      for (int row = 0; row < kRows; ++row) {
-        s.positions[static_cast<size_t>(row)] = 20 + round * kRows + row;
-      }
-      if (round == 0) {
-        s.run();
-      } else {
-        s.run_again();
-      }
-      bool in_range = true;
-      for (const int32_t token : s.sampled) {
-        in_range = in_range && token >= 0 && token < kVocab;
-        if (in_range) ++counts[static_cast<size_t>(token)];
-      }
-      CHECK(in_range);
-      if (!in_range) break;
-    }
-    CHECK(agrees(counts, distribution(raw, settings, 20), kRows * kRounds));
+    check_draws(s, raw, settings);
+  }
+}
+
+// Few likely tokens in each of several tiles (core/draw_tiles.h), some tiles likelier than others.
+void frequencies_over_tiles(const std::string& device, const std::string& context) {
+  constexpr int kVocab = 3 * core::kDrawTile + 100;
+  Random random(601);
+  Floats raw(kVocab, -40.0f);
+  for (int token = 0; token < kVocab; token += 37) {
+    raw[static_cast<size_t>(token)] =
+        random.value(1.5f) + static_cast<float>(token / core::kDrawTile % 3);
+  }
+  Sampler s(device, kRows, kVocab);
+  for (const float temperature : {0.5f, 1.0f, 3.0f}) {
+    set_context(context + " over tiles, temperature " + std::to_string(temperature));
+    Settings settings;
+    settings.temperature = temperature;
+    check_draws(s, raw, settings);
+    settings.bias = {{1000, 43.0f}, {1001, 44.0f}};
+    check_draws(s, raw, settings);
   }
 }
 
@@ -145,6 +171,7 @@ void frequencies(const std::string& device, const std::string& context) {
 void test_frequencies(const std::string& name) {
   const std::string context = name + ", frequencies";
   run_case(context, [&] { frequencies(name, context); });
+  run_case(context, [&] { frequencies_over_tiles(name, context); });
 }
 
 }  // namespace conformance

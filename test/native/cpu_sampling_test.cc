@@ -291,7 +291,8 @@ void test_distribution() {
   });
 }
 
-// Equal logits make equal masses, so the token is floor(u * vocab / 2^64) of the token's 64 bits.
+// Equal logits make equal masses, so the tile of 512 tokens is floor(u * tiles / 2^64) of the token's
+// first 64 bits, and the token of the tile floor(u * 512 / 2^64) of the others.
 void test_random_bits() {
   on_each_isa("random bits", [](Backend& backend, Random& random) {
     const int vocab = 1 << 12;
@@ -305,7 +306,8 @@ void test_random_bits() {
       s.slots.word(s.layout().seed_high, row) = static_cast<int32_t>(high);
       s.positions[row] = random.below(10'000);
       const auto index = static_cast<uint32_t>(s.positions[row]) + 1;
-      expected.push_back(static_cast<int32_t>(core::sampling_bits(low, high, index) >> 52));
+      const core::SamplingBits bits = core::sampling_bits(low, high, index);
+      expected.push_back(static_cast<int32_t>((bits.first >> 61) << 9 | bits.second >> 55));
     }
     s.run(backend);
     CHECK(s.sampled == expected);
@@ -434,7 +436,7 @@ void test_philox() {
       core::philox4x32({{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, 0xa4093822, 0x299f31d0);
   static_assert(pi.words[0] == 0xd16cfe09 && pi.words[1] == 0x94fdcceb &&
                 pi.words[2] == 0x5001e420 && pi.words[3] == 0x24126ea1);
-  CHECK(core::sampling_bits(0, 0, 0) == 0xe169c58d6627e8d5u);
+  CHECK(core::sampling_bits(0, 0, 0).first == 0xe169c58d6627e8d5u);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // Sampling, as cpu/sampling.h defines it: scratch memory, how rows are split, and the three
-// kernels. A greedy row's logits are read once, those of a drawn token twice, three times with
-// top-k or top-p.
+// kernels. A row's logits are read once, twice with min-p, three times with top-k or top-p.
 
 #include "cuda/kernels/sample.h"
 
@@ -17,10 +16,7 @@ namespace {
 constexpr int64_t kSplitBytes = int64_t{kSampleBlocks} * sizeof(SplitRecord);
 static_assert(kSplitBytes % 256 == 0);
 
-// Rows begin anywhere within 16 bytes.
-int64_t tiles_of(int64_t vocab) {
-  return (vocab + kGroup - 1 + kLogitsPerTile - 1) / kLogitsPerTile;
-}
+int64_t tiles_of(int64_t vocab) { return (vocab + kLogitsPerTile - 1) / kLogitsPerTile; }
 
 int64_t row_bytes(int64_t vocab) {
   const int64_t bytes =

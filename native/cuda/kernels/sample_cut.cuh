@@ -63,10 +63,13 @@ struct Found {
   Mass before;   // weight of the items before it
 };
 
-struct CutSpace {
-  Histogram histogram;
+struct FindSpace {
   Mass partial[kSampleWarps];
   Found found;
+};
+
+struct CutSpace : FindSpace {
+  Histogram histogram;
 };
 
 __device__ __forceinline__ uint32_t weight_of(uint32_t mass, CutBy by) {
@@ -85,16 +88,17 @@ struct ThreadRange {
   }
 };
 
-// The first item at which the running sum of weight(i) exceeds `point`.
-template <class Weight>
-__device__ __forceinline__ Found find_item(int32_t count, Mass point, const Weight& weight,
-                                           CutSpace& s) {
+// The first item at which the running sum of weight(i) exceeds point_of(sum of all).
+template <class PointOf, class Weight>
+__device__ __forceinline__ Found find_item(int32_t count, const PointOf& point_of,
+                                           const Weight& weight, FindSpace& s) {
   const ThreadRange range(count);
   Mass own = 0;
   for (int32_t i = range.begin; i < range.end; ++i) own += weight(i);
   if (threadIdx.x == 0) s.found = {-1, 0};
   Mass total;
   Mass before = block_sum_before<kSampleThreads>(own, s.partial, total);
+  const Mass point = point_of(total);
   if (point >= before && point - before < own) {
     int32_t item = range.begin;
     for (; point - before >= weight(item); ++item) before += weight(item);
@@ -109,8 +113,9 @@ __device__ __forceinline__ Found find_item(int32_t count, Mass point, const Weig
 // The histogram's bucket, from the last of `count` down, with which the sum reaches target > 0. The
 // histogram must be complete, and may be changed afterwards.
 __device__ __forceinline__ Found find_from_top(int count, Mass target, CutSpace& s) {
-  Found found =
-      find_item(count, target - 1, [&](int32_t i) { return s.histogram.at(count - 1 - i); }, s);
+  Found found = find_item(
+      count, [&](Mass) { return target - 1; },
+      [&](int32_t i) { return s.histogram.at(count - 1 - i); }, s);
   if (found.item >= 0) found.item = count - 1 - found.item;
   return found;
 }

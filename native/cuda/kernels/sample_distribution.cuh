@@ -14,19 +14,31 @@
 
 namespace permafrost::cuda {
 
-// Temperature and min-p, given the largest logit.
+struct Temperature {
+  float inverse;  // finite, or the largest logit itself would become 0 * inf
+
+  __device__ __forceinline__ explicit Temperature(const SampleRow& row)
+      : inverse(fminf(1.0f / row.slot.real(row.a.state.layout.temperature), 1e30f)) {}
+
+  // Of a logit, given the one that has mass 2^30 and none is above.
+  __device__ __forceinline__ uint32_t mass(float logit, float max) const {
+    return mass_as_cpu((logit - max) * inverse);
+  }
+};
+
+// Temperature and min-p, given the row's largest logit.
 struct Distribution {
   float max;
-  float inverse_temperature;  // finite, or the largest logit itself would become 0 * inf
+  Temperature temperature;
   float min_p;
 
   __device__ __forceinline__ explicit Distribution(const SampleRow& row)
       : max(logit_of(row.record().best)),
-        inverse_temperature(fminf(1.0f / row.slot.real(row.a.state.layout.temperature), 1e30f)),
+        temperature(row),
         min_p(fminf(row.slot.real(row.a.state.layout.min_p), 1.0f)) {}
 
   __device__ __forceinline__ uint32_t mass(float logit) const {
-    const float p = exp_as_cpu((logit - max) * inverse_temperature);
+    const float p = exp_as_cpu((logit - max) * temperature.inverse);
     // Exact but for the sum, fused or not.
     const float scaled = (p >= min_p ? p : 0.0f) * static_cast<float>(1 << kMassBits);
     return static_cast<uint32_t>(scaled + 0.5f);
@@ -64,13 +76,23 @@ struct Truncation {
   }
 };
 
+// Whether min-p, top-k or top-p apply to a row: else its token is drawn from all, by tiles.
+__device__ __forceinline__ bool is_filtered(const SampleRow& row) {
+  const Truncation truncation(row);
+  const bool has_min_p = row.slot.real(row.a.state.layout.min_p) > 0;  // loaded at the same time
+  return has_min_p || truncation.any();
+}
+
+__device__ __forceinline__ core::SamplingBits random_bits(const SampleRow& row) {
+  const core::SlotLayout& layout = row.a.state.layout;
+  return core::sampling_bits(static_cast<uint32_t>(row.slot.integer(layout.seed_low)),
+                             static_cast<uint32_t>(row.slot.integer(layout.seed_high)),
+                             static_cast<uint32_t>(row.index));
+}
+
 // 64 random bits of the row's token as a number below `total`.
 __device__ __forceinline__ Mass random_point(const SampleRow& row, Mass total) {
-  const core::SlotLayout& layout = row.a.state.layout;
-  const uint64_t bits = core::sampling_bits(
-      static_cast<uint32_t>(row.slot.integer(layout.seed_low)),
-      static_cast<uint32_t>(row.slot.integer(layout.seed_high)), static_cast<uint32_t>(row.index));
-  return __umul64hi(bits, total);
+  return __umul64hi(random_bits(row).first, total);
 }
 
 // Masses of tokens [first, first + count).

@@ -134,12 +134,14 @@ __device__ __forceinline__ int32_t draw(const SampleRow& row, const Masses& mass
 
 __global__ void __launch_bounds__(kSampleThreads, kSampleBlocksAtOnce)
     draw_kernel(const SampleArguments a) {
-  take_turn();
+  let_next_launch_begin();
   __shared__ DrawSpace s;
-  if (a.rows.slots[blockIdx.x] < 0) return;
+  const bool has_work = a.rows.slots[blockIdx.x] >= 0 && Truncation(SampleRow(a, blockIdx.x)).any();
+  wait_for_launches_before();
+  if (!has_work) return;
   SampleRow row(a, blockIdx.x);
   RowRecord& record = row.record();
-  if (!row.is_drawn(record.best) || !Truncation(row).any()) return;
+  if (!row.is_drawn(record.best)) return;
   const Distribution distribution(row);
   row.adjustments.prepare(s.listed);
   collect_candidates(row, distribution);

@@ -127,7 +127,7 @@ struct SampleRow {
   int32_t index;  // of the token to sample
   int32_t vocab;
   const float* logits;  // [vocab]
-  int32_t shift;        // logits before the row's first, back to a multiple of 16 bytes
+  bool is_aligned;      // to float4
   Adjustments adjustments;
 
   // The row's slot must not be negative.
@@ -138,7 +138,7 @@ struct SampleRow {
         index(a.rows.positions[row] + 1),
         vocab(a.state.layout.vocab_size),
         logits(a.logits + row * a.stride),
-        shift(static_cast<int32_t>(reinterpret_cast<uintptr_t>(logits) / sizeof(float) % kGroup)),
+        is_aligned(reinterpret_cast<uintptr_t>(logits) % sizeof(float4) == 0),
         adjustments(a.state.layout, slot, index) {}
 
   __device__ __forceinline__ RowRecord& record() const { return a.space.row(row); }
@@ -156,36 +156,28 @@ struct SampleRow {
     return adjustments.any() ? adjustments.apply(token, logit) : logit;
   }
 
-  // The token of a tile's first logit; may lie before the row.
-  __device__ __forceinline__ int32_t first_of(int32_t tile) const {
-    return tile * kLogitsPerTile - shift;
-  }
-
   // visit(first, logits) for the lane's groups of a tile, in order: kGroup logits of the tokens
   // from `first` on, NaN where those aren't in the row. All lanes of a warp read the tile together.
   template <class Visit>
   __device__ __forceinline__ void read_raw_tile(int32_t tile, const Visit& visit) const {
-    const int32_t tile_first = first_of(tile);
-    const int32_t first = tile_first + lane_index() * kGroup;
-    if (tile_first >= 0 && tile_first + kLogitsPerTile <= vocab) {
-      float4 groups[kGroupsPerLane];
+    const int32_t first = tile * kLogitsPerTile + lane_index() * kGroup;
+    float x[kGroupsPerLane][kGroup];  // loaded before the first is used
+    if (is_aligned && (tile + 1) * kLogitsPerTile <= vocab) {
 #pragma unroll
       for (int i = 0; i < kGroupsPerLane; ++i) {
-        groups[i] = *reinterpret_cast<const float4*>(logits + first + i * kGroupDistance);
+        const float* from = logits + first + i * kGroupDistance;
+        const float4 group = *reinterpret_cast<const float4*>(from);
+        x[i][0] = group.x;
+        x[i][1] = group.y;
+        x[i][2] = group.z;
+        x[i][3] = group.w;
       }
+    } else {
 #pragma unroll
-      for (int i = 0; i < kGroupsPerLane; ++i) {
-        const float x[kGroup] = {groups[i].x, groups[i].y, groups[i].z, groups[i].w};
-        visit(first + i * kGroupDistance, x);
-      }
-      return;
+      for (int i = 0; i < kGroupsPerLane; ++i) read_group(first + i * kGroupDistance, x[i]);
     }
-#pragma unroll 1
-    for (int i = 0; i < kGroupsPerLane; ++i) {
-      float x[kGroup];
-      read_group(first + i * kGroupDistance, x);
-      visit(first + i * kGroupDistance, x);
-    }
+#pragma unroll
+    for (int i = 0; i < kGroupsPerLane; ++i) visit(first + i * kGroupDistance, x[i]);
   }
 
   // The same for the adjusted logits.
@@ -195,7 +187,7 @@ struct SampleRow {
       read_raw_tile(tile, visit);
       return;
     }
-    const int32_t first = first_of(tile) + lane_index() * kGroup;
+    const int32_t first = tile * kLogitsPerTile + lane_index() * kGroup;
 #pragma unroll 1
     for (int i = 0; i < kGroupsPerLane; ++i) {
       const int32_t group_first = first + i * kGroupDistance;
@@ -203,7 +195,7 @@ struct SampleRow {
       read_group(group_first, x);
 #pragma unroll
       for (int j = 0; j < kGroup; ++j) {
-        if (has(group_first + j)) x[j] = adjustments.apply(group_first + j, x[j]);
+        if (group_first + j < vocab) x[j] = adjustments.apply(group_first + j, x[j]);
       }
       visit(group_first, x);
     }
@@ -233,27 +225,28 @@ struct SampleRow {
   }
 
  private:
-  __device__ __forceinline__ bool has(int32_t token) const { return token >= 0 && token < vocab; }
   __device__ __forceinline__ void read_group(int32_t first, float (&x)[kGroup]) const {
 #pragma unroll
-    for (int i = 0; i < kGroup; ++i) x[i] = has(first + i) ? logits[first + i] : not_a_number();
+    for (int i = 0; i < kGroup; ++i) {
+      x[i] = first + i < vocab ? logits[first + i] : not_a_number();
+    }
   }
 };
 
 // All threads: whether all other blocks of the row have come here before, and their results can be
-// read. Exactly one block is told so.
+// read. Exactly one block is told so. One thread's fences do for the block, between its barriers.
 __device__ __forceinline__ bool is_last_of_row(const SampleRow& row) {
   __shared__ bool last;
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
     RowRecord& record = row.record();
+    __threadfence();
     last = row.a.num_splits == 1 ||
            atomicAdd(&record.arrived, 1u) + 1 == static_cast<unsigned>(row.a.num_splits);
     if (last) record.arrived = 0;
+    __threadfence();
   }
   __syncthreads();
-  __threadfence();
   return last;
 }
 

@@ -1,9 +1,8 @@
 #pragma once
 // How sampling divides a row of logits, and what its kernels leave for each other.
 //
-// A tile is what one warp reads at once: 512 logits that begin at a multiple of 16 bytes, so that
-// rows of any vocabulary are read in whole float4 but for their ends. A row's tiles are shared out
-// to `splits` blocks; within a block they go round the warps.
+// A tile is what one warp reads at once: 512 logits. A row's tiles are shared out to `splits`
+// blocks; within a block they go round the warps.
 
 #include <cuda_runtime.h>
 
@@ -11,6 +10,7 @@
 #include <cstdint>
 
 #include "core/backend.h"
+#include "core/draw_tiles.h"
 #include "cuda/kernels/vector.cuh"
 
 namespace permafrost::cuda {
@@ -26,6 +26,7 @@ constexpr int kGroup = 4;                           // logits of one load
 constexpr int kGroupsPerLane = 4;                   // of a tile
 constexpr int kGroupDistance = kGroup * kWarpSize;  // between two groups of a lane
 constexpr int kLogitsPerTile = kGroupsPerLane * kGroupDistance;
+static_assert(kLogitsPerTile == core::kDrawTile);
 
 // A probability as an integer: round(2^30 e^((logit - max) / T)). Integer sums don't depend on
 // their order, so that splits, atomics and the CPU agree on every token.
@@ -57,6 +58,7 @@ struct SplitRecord {
 
 struct TileRecord {
   Mass mass;        // sum over the tile
+  float max;        // its largest logit, to which the masses refer where all tokens can be drawn
   uint32_t start;   // first of its candidates among the row's, in the order they were found
   uint32_t count;   // how many they are
   uint32_t offset;  // candidates of the tiles before

@@ -1,8 +1,8 @@
-// The second kernel of sampling, for rows whose token is drawn: integer probabilities of all
+// The second kernel of sampling, for rows with min-p, top-k or top-p: integer probabilities of all
 // tokens, summed by tile.
 //
-// Without top-k and top-p the last block of a row draws the tile, and then the token within it:
-// only one tile is read again. With them, it finds from a histogram of the masses which tokens can
+// With min-p alone the last block of a row draws the tile, and then the token within it:
+// only one tile is read again. Else it finds from a histogram of the masses which tokens can
 // be kept at all: a bucket is 1/64 of a power of two, so that few are listed in vain.
 
 #include "cuda/kernels/intrinsics.cuh"
@@ -23,12 +23,12 @@ __device__ __forceinline__ int32_t draw_from_tiles(const SampleRow& row,
                                                    CutSpace& s) {
   const TileRecord* tiles = row.a.space.tiles(row.row);
   const Mass point = random_point(row, total);
-  const Found tile = find_item(row.a.num_tiles, point, [&](int32_t i) { return tiles[i].mass; }, s);
-  const int32_t first = row.first_of(tile.item);
-  const int32_t begin = max(first, 0);
-  const int32_t end = min(first + kLogitsPerTile, row.vocab);
-  const RowMasses masses = {row, distribution, begin, end - begin};
-  return begin + token_at(masses, TokenCut{0, 0}, point - tile.before, s);
+  const Found tile = find_item(
+      row.a.num_tiles, [&](Mass) { return point; }, [&](int32_t i) { return tiles[i].mass; }, s);
+  const int32_t first = tile.item * kLogitsPerTile;
+  const int32_t count = min(kLogitsPerTile, row.vocab - first);
+  const RowMasses masses = {row, distribution, first, count};
+  return first + token_at(masses, TokenCut{0, 0}, point - tile.before, s);
 }
 
 struct WeighSpace {
@@ -38,9 +38,11 @@ struct WeighSpace {
 
 __global__ void __launch_bounds__(kSampleThreads, kSampleBlocksAtOnce)
     weigh_kernel(const SampleArguments a) {
-  take_turn();
+  let_next_launch_begin();
   __shared__ WeighSpace s;
-  if (a.rows.slots[blockIdx.x] < 0) return;
+  const bool has_work = a.rows.slots[blockIdx.x] >= 0 && is_filtered(SampleRow(a, blockIdx.x));
+  wait_for_launches_before();
+  if (!has_work) return;
   SampleRow row(a, blockIdx.x);
   RowRecord& record = row.record();
   if (!row.is_drawn(record.best)) return;
