@@ -1,7 +1,12 @@
 /** Requests that somebody waits for, and what has to be known of them to submit them again. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import type { ChunkRecord, OutcomeRecord, SubmittedRequest } from '../protocol/messages.js';
+import type {
+  ChoiceRecord,
+  ChunkRecord,
+  OutcomeRecord,
+  SubmittedRequest,
+} from '../protocol/messages.js';
 import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
 import { StreamProgress } from './stream-progress.js';
 
@@ -81,7 +86,8 @@ export class PendingRequests {
 
   takeOutcome(outcome: OutcomeRecord): void {
     if ('error' in outcome) this.fail(outcome.key, PermafrostError.fromRecord(outcome.error));
-    else this.#finish(outcome.key, { choices: outcome.choices, usage: outcome.usage });
+    else
+      this.#finish(outcome.key, { choices: outcome.choices.map(toChoice), usage: outcome.usage });
   }
 
   /** Ends a request that no process has, with what its caller has of it. */
@@ -143,4 +149,8 @@ export class PendingRequests {
     this.#requests.delete(key);
     pending?.sink.onResult(result);
   }
+}
+
+function toChoice({ text, tokenIds, ...others }: ChoiceRecord): Choice {
+  return { text, tokenIds: Array.from(tokenIds), ...others };
 }

@@ -34,7 +34,7 @@ function formatBytes(format: ResponseFormat | undefined): number {
   return JSON.stringify(format.schema).length * CHARACTER_BYTES;
 }
 
-function promptBytes(prompt: BatchRequest['prompt']): number {
+function promptBytes(prompt: BatchRequest['prompt'] | SubmittedRequest['prompt']): number {
   if (typeof prompt === 'string') return prompt.length * CHARACTER_BYTES;
   if (!('messages' in prompt)) return prompt.length * NUMBER_BYTES;
   let bytes = 0;

@@ -2,11 +2,11 @@
 
 import { randomInt } from 'node:crypto';
 import { PermafrostError } from '../protocol/errors.js';
-import { assertNever, type SchedulerMessage } from '../protocol/messages.js';
+import { assertNever, type SchedulerMessage, type SubmittedRequest } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
-import type { BatchRequest, SamplingParams } from '../protocol/requests.js';
+import type { BatchRequest, Prompt, SamplingParams } from '../protocol/requests.js';
 import { DeviceRoster } from './device-roster.js';
 import { OutgoingQueue } from './outgoing-queue.js';
 import { MAX_SHARED_LOSSES, PendingRequests, type RequestSink } from './pending-requests.js';
@@ -96,7 +96,7 @@ export class SchedulerClient implements RequestPort {
     const { prompt, params, priority, deadlineMs } = request;
     const submitted = {
       key,
-      prompt,
+      prompt: toSubmittedPrompt(prompt),
       params: toSubmitted(params, stream),
       ...(priority !== undefined && { priority }),
       deadlineAtMs: deadlineMs === undefined ? null : this.#now() + deadlineMs,
@@ -337,6 +337,11 @@ function toSubmitted(
 ): SamplingParams & { readonly seed: number } {
   const { logprobs, seed = randomInt(MAX_SEED), ...others } = params;
   return { ...others, seed, ...(logprobs !== undefined && !stream && { logprobs }) };
+}
+
+function toSubmittedPrompt(prompt: Prompt): SubmittedRequest['prompt'] {
+  if (typeof prompt === 'string' || 'messages' in prompt) return prompt;
+  return Int32Array.from(prompt);
 }
 
 function lostError(message: string, cause: PermafrostError | null): PermafrostError {

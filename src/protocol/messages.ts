@@ -12,12 +12,21 @@ import type {
   MetricsSnapshot,
   StartupReport,
 } from './report.js';
-import type { BatchRequest, Choice, FinishReason, SamplingParams, Usage } from './requests.js';
+import type {
+  BatchRequest,
+  ChatPrompt,
+  Choice,
+  FinishReason,
+  SamplingParams,
+  Usage,
+} from './requests.js';
 
 /** A request on its way to the scheduler. `key` is the host's number for it, unique per engine. */
 export interface SubmittedRequest
-  extends Omit<BatchRequest, 'id' | 'signal' | 'deadlineMs' | 'params'> {
+  extends Omit<BatchRequest, 'id' | 'signal' | 'deadlineMs' | 'params' | 'prompt'> {
   readonly key: number;
+  /** Token ids as words, which are encoded all at once. */
+  readonly prompt: string | ChatPrompt | Int32Array;
   /** With a seed, the host's where the request has none: a restart draws the same tokens again. */
   readonly params: SamplingParams & { readonly seed: number };
   /** On the machine's monotonic clock, so that waiting anywhere counts; null = none. */
@@ -70,9 +79,14 @@ export interface ChunkRecord {
   readonly finishReason?: FinishReason;
 }
 
+/** A choice with its ids as words. */
+export interface ChoiceRecord extends Omit<Choice, 'tokenIds'> {
+  readonly tokenIds: Int32Array;
+}
+
 /** A finished request: its choices and usage, or why it failed. */
 export type OutcomeRecord =
-  | { readonly key: number; readonly choices: readonly Choice[]; readonly usage: Usage }
+  | { readonly key: number; readonly choices: readonly ChoiceRecord[]; readonly usage: Usage }
   | { readonly key: number; readonly error: ErrorRecord };
 
 /** The device that cost the scheduler process its life. */

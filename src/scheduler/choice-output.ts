@@ -1,5 +1,4 @@
-import type { ChunkRecord, ResumedChoice } from '../protocol/messages.js';
-import type { Choice } from '../protocol/requests.js';
+import type { ChoiceRecord, ChunkRecord, ResumedChoice } from '../protocol/messages.js';
 import type { DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
 import { logprobsOf } from './logprob-log.js';
 import type { Sequence } from './sequence.js';
@@ -86,12 +85,12 @@ export class ChoiceOutput {
   }
 
   /** The choice as the host gets it. */
-  toChoice(): Choice {
+  toChoice(): ChoiceRecord {
     const { sequence, text } = this;
     const logprobs = logprobsOf(sequence);
     return {
       text,
-      tokenIds: Array.from(sequence.generated.view()),
+      tokenIds: sequence.generated.view(),
       finishReason: sequence.finishReason ?? 'abort',
       ...(logprobs === undefined ? {} : { logprobs }),
     };

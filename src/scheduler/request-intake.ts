@@ -2,7 +2,7 @@
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { ResumedChoice, SubmittedRequest } from '../protocol/messages.js';
-import type { Prompt, ResponseFormat } from '../protocol/requests.js';
+import type { ResponseFormat } from '../protocol/requests.js';
 import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
@@ -82,7 +82,8 @@ export class RequestIntake {
     this.#preparing.delete(key);
     const { n, numLogprobs } = entry.params;
     const logprobs = numLogprobs >= 0 ? { logprobs: [] } : {};
-    const choice = { text: '', tokenIds: [], finishReason: 'abort', ...logprobs } as const;
+    const tokenIds = new Int32Array(0);
+    const choice = { text: '', tokenIds, finishReason: 'abort', ...logprobs } as const;
     this.#options.scheduler.totals.finishedRequests++;
     this.#options.outbox.addOutcome({
       key,
@@ -149,10 +150,7 @@ export class RequestIntake {
     }
   }
 
-  #admit(
-    { request, params, stop, schema }: Entry,
-    promptIds: Int32Array | readonly number[],
-  ): void {
+  #admit({ request, params, stop, schema }: Entry, promptIds: Int32Array): void {
     const { key, priority = 0, deadlineAtMs, stream, resume } = request;
     const scheduled = this.#options.scheduler.add({
       key,
@@ -186,6 +184,6 @@ function schemaOf(format: ResponseFormat | undefined): string | null {
   }
 }
 
-function isTextPrompt(prompt: Prompt): prompt is Exclude<Prompt, readonly number[]> {
+function isTextPrompt(prompt: SubmittedRequest['prompt']): prompt is TextPrompt {
   return typeof prompt === 'string' || 'messages' in prompt;
 }

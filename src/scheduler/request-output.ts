@@ -5,8 +5,7 @@
  */
 
 import type { ErrorRecord } from '../protocol/errors.js';
-import type { ResumedChoice } from '../protocol/messages.js';
-import type { Choice } from '../protocol/requests.js';
+import type { ChoiceRecord, ResumedChoice } from '../protocol/messages.js';
 import type { DecodedRow, DetokenizedRow, TextTasks } from '../protocol/text-jobs.js';
 import { ChoiceOutput } from './choice-output.js';
 import type { Effects } from './effects.js';
@@ -199,7 +198,7 @@ export class RequestOutput {
     });
   }
 
-  #complete(output: OpenOutput, finished: readonly Choice[]): void {
+  #complete(output: OpenOutput, finished: readonly ChoiceRecord[]): void {
     const { request, choices } = output;
     this.#close(output);
     const { promptIds, numCachedTokens: cachedTokens } = request;

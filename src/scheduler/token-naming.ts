@@ -1,6 +1,7 @@
 /** Gives the tokens of log-probabilities their bytes, which the text pool knows. */
 
-import type { Choice, ChoiceLogprob, TokenLogprob } from '../protocol/requests.js';
+import type { ChoiceRecord } from '../protocol/messages.js';
+import type { ChoiceLogprob, TokenLogprob } from '../protocol/requests.js';
 import type { NamedRow, TextTasks, TokenNames } from '../protocol/text-jobs.js';
 import { JobBatcher, type RowResult } from './job-batcher.js';
 
@@ -24,8 +25,8 @@ export class TokenNaming {
 
   /** @param onResult Called once, on a later turn, with the choices of which every token is named. */
   name(
-    choices: readonly Choice[],
-    onResult: (result: RowResult<{ readonly choices: readonly Choice[] }>) => void,
+    choices: readonly ChoiceRecord[],
+    onResult: (result: RowResult<{ readonly choices: readonly ChoiceRecord[] }>) => void,
   ): void {
     const tokenIds = idsOf(choices);
     this.#batcher.add(tokenIds, (row) => {
@@ -40,7 +41,7 @@ export class TokenNaming {
 }
 
 /** Each id once. */
-function idsOf(choices: readonly Choice[]): Int32Array {
+function idsOf(choices: readonly ChoiceRecord[]): Int32Array {
   const ids = new Set<number>();
   for (const { logprobs = [] } of choices) {
     for (const { tokenId, top } of logprobs) {
@@ -65,7 +66,7 @@ function namesOf(tokenIds: Int32Array, named: TokenNames): ReadonlyMap<number, T
   return names;
 }
 
-function withNames(choice: Choice, names: ReadonlyMap<number, TokenName>): Choice {
+function withNames(choice: ChoiceRecord, names: ReadonlyMap<number, TokenName>): ChoiceRecord {
   const { logprobs } = choice;
   if (logprobs === undefined) return choice;
   const named = (token: TokenLogprob) => ({ ...token, ...(names.get(token.tokenId) ?? NO_NAME) });

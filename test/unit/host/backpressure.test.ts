@@ -1,11 +1,17 @@
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/host/batch.js';
 import { OutgoingQueue } from '../../../src/host/outgoing-queue.js';
-import type { OutcomeRecord, SubmittedRequest } from '../../../src/protocol/messages.js';
+import type {
+  ChoiceRecord,
+  OutcomeRecord,
+  SubmittedRequest,
+} from '../../../src/protocol/messages.js';
 import type { BatchRequest } from '../../../src/protocol/requests.js';
 import { CountingSink, FakeScheduler, readyClient, turn } from './fake-scheduler.js';
 
 const MEGABYTE = 1 << 20;
+const PROMPT = Int32Array.of(1);
+const CHOICE: ChoiceRecord = { text: 'x', tokenIds: Int32Array.of(5), finishReason: 'length' };
 const USAGE = { promptTokens: 3, cachedTokens: 0, completionTokens: 1 };
 
 /** Answers each request of one token in the turn after it came, like a fast device. */
@@ -24,7 +30,7 @@ class PromptScheduler extends FakeScheduler {
   #answer(requests: readonly SubmittedRequest[]): void {
     const outcomes = requests.map(({ key }): OutcomeRecord => {
       this.#out.delete(key);
-      return { key, choices: [{ text: 'x', tokenIds: [5], finishReason: 'length' }], usage: USAGE };
+      return { key, choices: [CHOICE], usage: USAGE };
     });
     this.listener?.onMessage({ kind: 'outcomes', outcomes });
   }
@@ -124,7 +130,7 @@ test('a request that cannot be sent fails alone', async () => {
   });
   queue.attach();
   for (const key of [1, 2, 3]) {
-    queue.submit({ key, prompt: [1], params: { seed: 1 }, deadlineAtMs: null, stream: false });
+    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs: null, stream: false });
   }
   await turn();
   expect(sent).toEqual([1, 3]);
@@ -145,7 +151,7 @@ test('what is held is ended here: aborted, given up, or at its deadline', async 
     now: () => 0,
   });
   const submit = (key: number, deadlineAtMs: number | null): void =>
-    queue.submit({ key, prompt: [1], params: { seed: 1 }, deadlineAtMs, stream: false });
+    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs, stream: false });
   queue.attach();
   submit(1, 3600_000);
   await turn();
@@ -175,7 +181,7 @@ test('what is withdrawn does not pile up behind a process that has no room', asy
     now: () => 0,
   });
   const submit = (key: number): void =>
-    queue.submit({ key, prompt: [1], params: { seed: 1 }, deadlineAtMs: null, stream: false });
+    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs: null, stream: false });
   submit(0);
   for (let key = 1; key <= 20_000; key++) {
     submit(key);

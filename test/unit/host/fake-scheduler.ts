@@ -15,7 +15,7 @@ import type {
   RestartEvent,
   StartupReport,
 } from '../../../src/protocol/report.js';
-import type { Choice, FinishReason } from '../../../src/protocol/requests.js';
+import type { FinishReason } from '../../../src/protocol/requests.js';
 
 const report: StartupReport = {
   schema: 1,
@@ -118,7 +118,7 @@ export class FakeScheduler implements SchedulerConnection {
   }
 
   finish(key: number, text = `done ${key}`, finishReason: FinishReason = 'stop'): void {
-    const choices: Choice[] = [{ text, tokenIds: [1, 2], finishReason }];
+    const choices = [{ text, tokenIds: Int32Array.of(1, 2), finishReason }];
     const usage = { promptTokens: 3, cachedTokens: 0, completionTokens: 2 };
     this.listener?.onMessage({ kind: 'outcomes', outcomes: [{ key, choices, usage }] });
   }

@@ -14,7 +14,7 @@ import type {
   WorkerRequest,
 } from '../../../src/protocol/messages.js';
 import type { DeviceEvent, DeviceReport } from '../../../src/protocol/report.js';
-import type { Choice, SamplingParams, Usage } from '../../../src/protocol/requests.js';
+import type { Choice, Prompt, SamplingParams, Usage } from '../../../src/protocol/requests.js';
 import type { DeviceWorker } from '../../../src/scheduler/device-worker.js';
 import type { ReadyDevice } from '../../../src/scheduler/engine-startup.js';
 import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
@@ -74,8 +74,9 @@ export interface HarnessOptions {
 }
 
 /** What a test says of a request; its key is its seed. */
-export interface HarnessRequest extends Partial<Omit<SubmittedRequest, 'params'>> {
+export interface HarnessRequest extends Partial<Omit<SubmittedRequest, 'params' | 'prompt'>> {
   readonly key: number;
+  readonly prompt?: Prompt;
   readonly params?: SamplingParams;
 }
 
@@ -128,8 +129,8 @@ export class Harness {
 
   submit(...requests: HarnessRequest[]): void {
     this.engine.submit(
-      requests.map((request) => ({
-        prompt: [1, 2, 3],
+      requests.map(({ prompt = [1, 2, 3], ...request }) => ({
+        prompt: typeof prompt === 'object' && 'length' in prompt ? Int32Array.from(prompt) : prompt,
         deadlineAtMs: null,
         stream: false,
         ...request,
@@ -224,7 +225,12 @@ export class Harness {
     const outcome = this.outcomes().find((candidate) => candidate.key === key);
     if (outcome === undefined) throw new Error(`request ${key} has no outcome`);
     if ('error' in outcome) throw new Error(`request ${key}: ${outcome.error.message}`);
-    return outcome;
+    const { usage } = outcome;
+    const choices = outcome.choices.map(({ tokenIds, ...choice }) => ({
+      ...choice,
+      tokenIds: Array.from(tokenIds),
+    }));
+    return { choices, usage };
   }
 
   choice(key: number, index = 0): Choice {
