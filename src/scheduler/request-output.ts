@@ -19,6 +19,8 @@ const MAX_DECODED_PER_JOB = 256;
 
 export interface RequestOutputOptions {
   readonly text: Pick<TextTasks, 'detokenize' | 'decode' | 'nameTokens'>;
+  /** Without one all text is empty, and nobody need be asked for it. */
+  readonly hasTokenizer: boolean;
   readonly scheduler: Pick<Scheduler, 'finish' | 'abort' | 'totals'>;
   readonly outbox: Outbox;
   /** A stop string or a failure may have ended requests in the scheduler. */
@@ -119,6 +121,7 @@ export class RequestOutput {
 
   #takeEnded(output: OpenOutput): void {
     const { request, choices } = output;
+    const { hasTokenizer } = this.#options;
     if (request.error !== null) {
       this.#close(output);
       this.#options.outbox.addOutcome({ key: request.key, error: request.error });
@@ -126,7 +129,7 @@ export class RequestOutput {
     }
     if (!output.isIncremental) {
       for (const choice of choices) {
-        if (choice.numTextTokens === 0) choice.isDone = true;
+        if (!hasTokenizer || choice.numTextTokens === 0) choice.isDone = true;
         else this.#decoding.add(choice, (row) => this.#takeDecoded(output, choice, row));
       }
     }

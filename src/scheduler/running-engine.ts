@@ -67,7 +67,13 @@ export class RunningEngine {
     const scheduler = new Scheduler({ devices: limits, prefixCaching });
     const outbox = new Outbox(send);
     const onSchedulerChanged = (): void => this.#loop.pump();
-    const output = new RequestOutput({ text: textTasks, scheduler, outbox, onSchedulerChanged });
+    const output = new RequestOutput({
+      text: textTasks,
+      hasTokenizer: text.hasTokenizer,
+      scheduler,
+      outbox,
+      onSchedulerChanged,
+    });
     this.#scheduler = scheduler;
     this.#outbox = outbox;
     this.#output = output;

@@ -209,4 +209,13 @@ describe('a checkpoint without tokenizer', () => {
     expect(harness.chunks(2).flatMap(({ tokenIds }) => tokenIds)).toHaveLength(8);
     expect([3, 4, 5].map((key) => harness.code(key))).toEqual(Array(3).fill('ERR_NO_TOKENIZER'));
   });
+
+  it('has its outcome without a text job', async () => {
+    const harness = new Harness({ hasTokenizer: false });
+    harness.text.hold('decode');
+    harness.submit({ key: 1 }, { key: 2, params: { n: 2 } });
+    await harness.run(2);
+    expect(harness.text.jobSizes.decode).toEqual([]);
+    expect(harness.choice(2, 1)).toMatchObject({ text: '', finishReason: 'length' });
+  });
 });
