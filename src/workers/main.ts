@@ -19,6 +19,9 @@ import type { NativeRunner } from './native.js';
 import { loadNativeAddon } from './native-addon.js';
 import { startDevice } from './startup.js';
 
+const REHEARSED_WORDS = 256;
+const REHEARSED_ROUNDS = 4;
+
 export interface WorkerTask {
   readonly config: RunnerConfig;
   /** When the scheduler asked for this worker, on the machine's monotonic clock. */
@@ -62,6 +65,7 @@ export default async function runWorker({
     });
     try {
       post({ kind: 'ready', report, limits });
+      rehearse();
       await serve(runner, port, post);
     } finally {
       runner.close();
@@ -71,6 +75,20 @@ export default async function runWorker({
     post({ kind: 'failed', error: PermafrostError.toRecord(error) });
   } finally {
     port.close();
+  }
+}
+
+/**
+ * Compiles what a step's way through this thread needs, 1 ms of the first one otherwise: the host has
+ * yet to hear that the device is ready.
+ */
+function rehearse(): void {
+  const words = new Int32Array(REHEARSED_WORDS);
+  for (const message of [
+    { kind: 'step', words },
+    { kind: 'result', words },
+  ] as const) {
+    for (let round = 0; round < REHEARSED_ROUNDS; round++) decodeMessage(encodeMessage(message));
   }
 }
 
