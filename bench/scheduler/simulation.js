@@ -4,7 +4,7 @@
 
 import { MAX_STEPS_IN_FLIGHT } from '../../dist/protocol/step-block.js';
 import { Scheduler } from '../../dist/scheduler/scheduler.js';
-import { BenchDevice } from './device.js';
+import { PretendDevice } from '../../dist/scheduler/pretend-device.js';
 
 const LIMITS = {
   numSlots: 256,
@@ -86,7 +86,7 @@ export class Simulation {
   constructor(numDevices) {
     const devices = Array.from({ length: numDevices }, () => LIMITS);
     this.#scheduler = new Scheduler({ devices });
-    this.#devices = devices.map((limits) => new BenchDevice(limits, STEP_MICROS));
+    this.#devices = devices.map((limits) => new PretendDevice(limits, STEP_MICROS));
     this.#underWay = devices.map(() => []);
     this.#wordCopies = devices.map(() => ({ next: 0, buffers: [] }));
     this.#devicesFreeAt = new Float64Array(numDevices);

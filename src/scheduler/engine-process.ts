@@ -8,7 +8,9 @@ import {
   type SchedulerMessage,
   type WorkerMessage,
 } from '../protocol/messages.js';
+import type { EngineConfig } from '../protocol/options.js';
 import { PhaseClock } from '../protocol/phase-clock.js';
+import { canRehearse } from '../protocol/rehearsal.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import { startEngine } from './engine-startup.js';
 import { RunningEngine } from './running-engine.js';
@@ -104,6 +106,8 @@ export class EngineProcess {
     const devicePool = createDevicePool(config.devices === 'auto' ? null : config.devices.length);
     const textPool = createTextPool(config.model);
     this.#pools = [devicePool, textPool];
+    const rehearsal = new AbortController();
+    if (canRehearse(numCores)) void rehearseBeside(config, now, rehearsal.signal);
     const { devices, text, report, restartDevice } = await startEngine({
       config,
       isRestart,
@@ -115,7 +119,7 @@ export class EngineProcess {
         if (this.#state.kind !== 'ended') send(message);
       },
       onWorker: (worker, message) => this.#takeWorkerMessage(worker, message),
-    });
+    }).finally(() => rehearsal.abort());
     // It was closed, or a device was lost while others were still starting.
     if (this.#state.kind !== 'starting') return;
     const engine = new RunningEngine({
@@ -170,6 +174,18 @@ export class EngineProcess {
     if (this.#state.kind !== 'running') throw unexpected(message);
     return this.#state.engine;
   }
+}
+
+/** Loaded and run while the threads start; an engine does without it. */
+async function rehearseBeside(
+  { prefixCaching }: EngineConfig,
+  now: () => number,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const { rehearse } = await import('./rehearsal.js');
+    await rehearse({ prefixCaching, now, signal });
+  } catch {}
 }
 
 function unexpected({ kind }: HostMessage): PermafrostError {

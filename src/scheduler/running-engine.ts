@@ -24,10 +24,12 @@ import type { ScheduledStep } from './step-in-flight.js';
 import { StepLoop } from './step-loop.js';
 import { StepWatch } from './step-watch.js';
 
+type EngineDevice = Pick<ReadyDevice, 'worker' | 'limits'>;
+
 export interface RunningEngineOptions {
-  readonly devices: readonly ReadyDevice[];
+  readonly devices: readonly EngineDevice[];
   /** Starts a new worker on a device that lost its own. */
-  readonly restartDevice: (device: string) => Promise<ReadyDevice>;
+  readonly restartDevice: (device: string) => Promise<EngineDevice>;
   readonly text: ReadyText;
   readonly textTasks: Pick<
     TextTasks,
