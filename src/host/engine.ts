@@ -1,8 +1,14 @@
 /** The engine as an application has it: the public face of this package. */
 
+import { availableParallelism } from 'node:os';
 import { EventEmitter } from 'eventemitter3';
-import { type EngineOptions, resolveEngineOptions } from '../protocol/options.js';
+import {
+  type EngineConfig,
+  type EngineOptions,
+  resolveEngineOptions,
+} from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
+import { canRehearse } from '../protocol/rehearsal.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
 import type {
   BatchRequest,
@@ -108,7 +114,10 @@ export class Engine implements AsyncDisposable {
         warning: (event) => guard(() => events.emit('warning', event)),
       },
     });
-    return new Engine(client, events, await client.ready);
+    const rehearsal = new AbortController();
+    if (canRehearse(availableParallelism())) void rehearseBeside(config, rehearsal.signal);
+    const report = await client.ready.finally(() => rehearsal.abort());
+    return new Engine(client, events, report);
   }
 
   /**
@@ -235,6 +244,14 @@ function toRequest(prompt: Prompt, options: GenerateOptions): BatchRequest {
     ...(deadlineMs !== undefined && { deadlineMs }),
     ...(signal !== undefined && { signal }),
   };
+}
+
+/** Loaded and run while the scheduler process starts; an engine does without it. */
+async function rehearseBeside(config: EngineConfig, signal: AbortSignal): Promise<void> {
+  try {
+    const { rehearse } = await import('./rehearsal.js');
+    await rehearse({ config, signal });
+  } catch {}
 }
 
 /** A listener's error is the application's, and must not pass for one of the connection. */
