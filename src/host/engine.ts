@@ -115,7 +115,11 @@ export class Engine implements AsyncDisposable {
       },
     });
     const rehearsal = new AbortController();
-    if (canRehearse(availableParallelism())) void rehearseBeside(config, rehearsal.signal);
+    if (canRehearse(availableParallelism())) {
+      void rehearseBeside(config, rehearsal.signal, (message) =>
+        guard(() => events.emit('warning', { message })),
+      );
+    }
     const report = await client.ready.finally(() => rehearsal.abort());
     return new Engine(client, events, report);
   }
@@ -247,11 +251,17 @@ function toRequest(prompt: Prompt, options: GenerateOptions): BatchRequest {
 }
 
 /** Loaded and run while the scheduler process starts; an engine does without it. */
-async function rehearseBeside(config: EngineConfig, signal: AbortSignal): Promise<void> {
+async function rehearseBeside(
+  config: EngineConfig,
+  signal: AbortSignal,
+  warn: (message: string) => void,
+): Promise<void> {
   try {
     const { rehearse } = await import('./rehearsal.js');
     await rehearse({ config, signal });
-  } catch {}
+  } catch (error) {
+    warn(`the host's rehearsal failed, so that first requests take longer: ${error}`);
+  }
 }
 
 /** A listener's error is the application's, and must not pass for one of the connection. */

@@ -106,8 +106,15 @@ export class EngineProcess {
     const devicePool = createDevicePool(config.devices === 'auto' ? null : config.devices.length);
     const textPool = createTextPool(config.model);
     this.#pools = [devicePool, textPool];
+    const sendUntilEnded = (message: SchedulerMessage): void => {
+      if (this.#state.kind !== 'ended') send(message);
+    };
     const rehearsal = new AbortController();
-    if (canRehearse(numCores)) void rehearseBeside(config, now, rehearsal.signal);
+    if (canRehearse(numCores)) {
+      void rehearseBeside(config, now, rehearsal.signal, (message) =>
+        sendUntilEnded({ kind: 'warning', message }),
+      );
+    }
     const { devices, text, report, restartDevice } = await startEngine({
       config,
       isRestart,
@@ -115,9 +122,7 @@ export class EngineProcess {
       numCores,
       devicePool,
       textPool,
-      send: (message) => {
-        if (this.#state.kind !== 'ended') send(message);
-      },
+      send: sendUntilEnded,
       onWorker: (worker, message) => this.#takeWorkerMessage(worker, message),
     }).finally(() => rehearsal.abort());
     // It was closed, or a device was lost while others were still starting.
@@ -181,11 +186,14 @@ async function rehearseBeside(
   { prefixCaching }: EngineConfig,
   now: () => number,
   signal: AbortSignal,
+  warn: (message: string) => void,
 ): Promise<void> {
   try {
     const { rehearse } = await import('./rehearsal.js');
     await rehearse({ prefixCaching, now, signal });
-  } catch {}
+  } catch (error) {
+    warn(`the scheduler's rehearsal failed, so that first requests take longer: ${error}`);
+  }
 }
 
 function unexpected({ kind }: HostMessage): PermafrostError {

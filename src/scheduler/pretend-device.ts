@@ -37,33 +37,34 @@ export class PretendDevice {
 
   /** The result of a step (step-block.ts), valid while as many others are in flight. */
   run(words: Int32Array): Int32Array {
-    const word = (index: number): number => words[index] ?? 0;
     const result = this.#results[this.#numSteps++ % MAX_STEPS_IN_FLIGHT] ?? new Int32Array(0);
     let at = STEP_HEADER_WORDS;
-    for (let i = 0; i < word(StepHeader.numReleased); i++) this.#decodes[word(at++)] = 0;
-    for (let i = 0; i < word(StepHeader.numAdmitted); i++) {
-      const numPairs = word(at + Admit.numBias) + word(at + Admit.numSeen);
-      at += ADMIT_WORDS + word(at + Admit.numStopIds) + 2 * numPairs;
+    for (let i = 0; i < wordAt(words, StepHeader.numReleased); i++) {
+      this.#decodes[wordAt(words, at++)] = 0;
     }
-    for (let i = 0; i < word(StepHeader.numAppends); i++) at += 3 + word(at + 2);
-    at += 2 * word(StepHeader.numCopies);
+    for (let i = 0; i < wordAt(words, StepHeader.numAdmitted); i++) {
+      const numPairs = wordAt(words, at + Admit.numBias) + wordAt(words, at + Admit.numSeen);
+      at += ADMIT_WORDS + wordAt(words, at + Admit.numStopIds) + 2 * numPairs;
+    }
+    for (let i = 0; i < wordAt(words, StepHeader.numAppends); i++) at += 3 + wordAt(words, at + 2);
+    at += 2 * wordAt(words, StepHeader.numCopies);
     let numRows = 0;
     for (let slot = 0; slot < this.#decodes.length; slot++) {
       if (this.#decodes[slot] === 1) this.#draw(result, numRows++, slot);
     }
     const numDecode = numRows;
-    if (numDecode !== word(StepHeader.numDecode)) {
+    if (numDecode !== wordAt(words, StepHeader.numDecode)) {
       throw new PermafrostError('ERR_INTERNAL', 'other slots decode than the scheduler thinks');
     }
-    for (let i = 0; i < word(StepHeader.numPrefills); i++) {
-      const slot = word(at);
-      if (word(at + 3) === 1) {
+    for (let i = 0; i < wordAt(words, StepHeader.numPrefills); i++) {
+      const slot = wordAt(words, at);
+      if (wordAt(words, at + 3) === 1) {
         this.#decodes[slot] = 1;
         this.#draw(result, numRows++, slot);
       }
-      at += 4 + word(at + 2);
+      at += 4 + wordAt(words, at + 2);
     }
-    result[ResultHeader.stepId] = word(StepHeader.stepId);
+    result[ResultHeader.stepId] = wordAt(words, StepHeader.stepId);
     result[ResultHeader.numRows] = numRows;
     result[ResultHeader.topWidth] = -1;
     result[ResultHeader.decodeBatchSize] = numDecode;
@@ -78,4 +79,8 @@ export class PretendDevice {
     result[at + 1] = this.#random % this.#vocabSize;
     result[at + 2] = 0;
   }
+}
+
+function wordAt(words: Int32Array, index: number): number {
+  return words[index] ?? 0;
 }
