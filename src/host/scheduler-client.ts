@@ -341,7 +341,7 @@ function toSubmitted(
 
 function toSubmittedPrompt(prompt: Prompt): SubmittedRequest['prompt'] {
   if (typeof prompt === 'string' || 'messages' in prompt) return prompt;
-  return Int32Array.from(prompt);
+  return new Int32Array(prompt);
 }
 
 function lostError(message: string, cause: PermafrostError | null): PermafrostError {

@@ -27,7 +27,7 @@ __device__ __forceinline__ float exp_as_cpu(float x) {
 
 // round(2^30 e^x), of the same exponential, for x <= 0; 0 for NaN. The sum with 1.5 * 2^23 rounds
 // to an integer as rintf() does and leaves it in the low bits, and scaling by powers of two is
-// exact: a third fewer instructions, in a loop that is bound by them.
+// exact: a quarter fewer instructions, one conversion instead of three, in a loop bound by them.
 __device__ __forceinline__ uint32_t mass_as_cpu(float x) {
   constexpr float kShift = 12582912.0f;
   x = fmaxf(x, -87.33654f);
