@@ -134,7 +134,8 @@ class CudaBackend : public core::Backend {
     prepare_attention(shapes.attention, shapes.block_size);
     const int num_multiprocessors = properties_.multiProcessorCount;
     attention_memory_ = allocate_zeroed(attention_scratch_bytes(shapes, num_multiprocessors));
-    attention_ = {attention_memory_.data(), attention_memory_.bytes(), num_multiprocessors};
+    attention_ = {attention_memory_.data(), attention_memory_.bytes(), num_multiprocessors,
+                  takes_warpgroups(shapes.attention.head_dim)};
     sample_memory_ = allocate_zeroed(sample_scratch_bytes(shapes));
     sample_ = {sample_memory_.data(), sample_memory_.bytes()};
     const ThinDevice thin = {num_multiprocessors, properties_.sharedMemPerBlockOptin};

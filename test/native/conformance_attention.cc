@@ -175,6 +175,11 @@ void test_attention(const std::string& name) {
     run_case(name + ", attention_prefill, a long segment, " + c.text(),
              [&] { prefill(name, random, c, {{random.between(0, 60), 391}}); });
   }
+  // So many tiles that a device has no room for them all at once.
+  const AttentionCase many_heads = {{400, 200, 128}, 16, 0};
+  Random random(595);
+  run_case(name + ", attention_prefill, many tiles, " + many_heads.text(),
+           [&] { prefill(name, random, many_heads, {{random.between(0, 60), 128}}); });
 }
 
 }  // namespace conformance

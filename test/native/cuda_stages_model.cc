@@ -165,7 +165,8 @@ Model::Model(int32_t max_rows)
   library = make_gemm(0);
   cuda::prepare_attention(kAttention, kBlockSize);
   attention_memory = zeroed(cuda::attention_scratch_bytes(shapes, multiprocessors));
-  attention = {attention_memory->data(), attention_memory->bytes(), multiprocessors};
+  attention = {attention_memory->data(), attention_memory->bytes(), multiprocessors,
+               cuda::takes_warpgroups(kAttention.head_dim)};
   sample_memory = zeroed(cuda::sample_scratch_bytes(shapes));
   sample = {sample_memory->data(), sample_memory->bytes()};
   const auto alternatives = size_t{kSlots} * core::kMaxTopLogprobs;

@@ -3,7 +3,8 @@
 //   include  the folder of cuda_runtime.h
 //   runtime  the static runtime library
 //   archs    nvcc's options for the architectures in PERMAFROST_CUDA_ARCHS ("80;90" unless set):
-//            code for each of them, and PTX of the newest for GPUs newer still
+//            code for each of them, and PTX of the newest for GPUs newer still; for 90 it is code
+//            for sm_90a, which the same GPUs run, since kernels use matrix units that only it has
 // PERMAFROST_CUDA_ARCHS=none builds the addon without CUDA where a toolkit is installed.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -70,7 +71,9 @@ function architectureOptions() {
     }
   }
   names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
-  const codes = names.map((name) => [name, `sm_${name}`]);
+  const codes = names
+    .map((name) => (name === '90' ? '90a' : name))
+    .map((name) => [name, `sm_${name}`]);
   const ptx = names.slice(-1).map((name) => [name, `compute_${name}`]);
   return [...codes, ...ptx]
     .map(([arch, code]) => `-gencode=arch=compute_${arch},code=${code}`)

@@ -144,5 +144,6 @@ class PartSearch {
 // Let the kernels of the head_dim use their shared memory. Throw core::Error.
 void prepare_attention_decode(int32_t head_dim);
 void prepare_attention_prefill(int32_t head_dim);
+void prepare_attention_prefill_warpgroup(int32_t head_dim);
 
 }  // namespace permafrost::cuda

@@ -17,27 +17,13 @@
 // see the most positions and would otherwise be what the launch waits for.
 
 #include "cuda/kernels/attention.h"
-#include "cuda/kernels/attention_common.cuh"
+#include "cuda/kernels/attention_prefill.cuh"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/tiles.cuh"
 
 namespace permafrost::cuda {
 namespace {
-
-struct PrefillArguments {
-  const uint4* queries;           // [rows, row_pieces] of 16 bytes
-  __nv_bfloat16* out;             // [rows, out_stride]
-  const core::Segment* segments;  // [num_segments]
-  PagedKv kv;
-  int64_t out_stride;
-  int32_t row_pieces;
-  int32_t num_segments;
-  int32_t group;  // query heads of a KV head
-  int32_t head_dim;
-  int32_t window;
-  float scale;  // in powers of 2
-};
 
 // kQueryTiles: of 16 queries, for each warp.
 template <int kDim, int kQueryTiles>
@@ -51,26 +37,6 @@ struct PrefillShape {
   static constexpr int kRingTileBytes = kWarps * Tile<kDim>::kBytes;
   static constexpr int kQueryBytes = kWarps * kQueryTiles * Tile<kDim>::kBytes;
   static constexpr int kSharedBytes = kQueryBytes + kRing * kRingTileBytes;
-};
-
-// The queries of one warp or block: `first` and those after it, of one segment and KV head.
-struct Queries {
-  core::Segment segment;
-  int32_t group;
-  int32_t head;  // first query head of the group
-  int32_t first;
-  int32_t count;  // up to the segment's end, at most what the owner takes
-
-  __device__ __forceinline__ int32_t row(int32_t query) const {
-    return segment.row_start + (first + query) / group;
-  }
-  __device__ __forceinline__ int32_t head_of(int32_t query) const {
-    return head + (first + query) % group;
-  }
-  __device__ __forceinline__ int32_t position(int32_t query) const {
-    return segment.position_start + (first + query) / group;
-  }
-  __device__ __forceinline__ int32_t last_position() const { return position(count - 1); }
 };
 
 // Starts copying the warp's queries to shared memory.
@@ -115,48 +81,6 @@ __device__ __forceinline__ void multiply_keys(const unsigned char* queries,
         multiply_add(scores[t][2 * s], q[t], r[0], r[1]);
         multiply_add(scores[t][2 * s + 1], q[t], r[2], r[3]);
       }
-    }
-  }
-}
-
-// Takes positions start.. out of the scores where a query doesn't see them.
-template <int kSteps>
-__device__ __forceinline__ void mask(const Queries& own, int32_t tile, int32_t window,
-                                     int32_t start, float (&scores)[2 * kSteps][4]) {
-  const int lane = threadIdx.x % kWarpLanes;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int32_t last = own.position(tile * kTileRows + lane / 4 + 8 * half);
-    const int32_t first = window > 0 ? last - window + 1 : 0;
-#pragma unroll
-    for (int s = 0; s < 2 * kSteps; ++s) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int32_t position = start + 8 * s + lane % 4 * 2 + i;
-        if (position < first || position > last) scores[s][2 * half + i] = minus_infinity();
-      }
-    }
-  }
-}
-
-template <int kDim>
-__device__ __forceinline__ void write_rows(const PrefillArguments& args, const Queries& own,
-                                           int32_t tile, const RunningOutput<kDim>& result) {
-  const int lane = threadIdx.x % kWarpLanes;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int32_t query = tile * kTileRows + lane / 4 + 8 * half;
-    if (query >= own.count) continue;
-    const float sum = result.sum[2 * half];
-    const float scale = own.segment.slot < 0 ? 0.0f : 1.0f / sum;
-    __nv_bfloat16* to =
-        args.out + own.row(query) * args.out_stride + int64_t{own.head_of(query)} * args.head_dim;
-#pragma unroll
-    for (int d = 0; d < kDim / 8; ++d) {
-      const int column = 8 * d + lane % 4 * 2;
-      if (column >= args.head_dim) continue;
-      *reinterpret_cast<uint32_t*>(to + column) =
-          pack_bf16(result.out[d][2 * half] * scale, result.out[d][2 * half + 1] * scale);
     }
   }
 }
@@ -245,7 +169,11 @@ __global__ void __launch_bounds__(PrefillShape<kDim, kQueryTiles>::kThreads,
       const bool edge = next > last_of_all + 1 || start < first_of_all;
 #pragma unroll
       for (int t = 0; t < kQueryTiles; ++t) {
-        if (edge) mask<kSteps>(own, t, args.window, start, scores[t]);
+        if (edge) {
+          int32_t positions[2];
+          own.positions_of_lane(t, positions);
+          mask<kSteps>(positions, args.window, start, scores[t]);
+        }
         results[t].template add_scores<kSteps>(scores[t], args.scale, weights[t]);
       }
     }
@@ -266,15 +194,6 @@ __global__ void __launch_bounds__(PrefillShape<kDim, kQueryTiles>::kThreads,
   }
 #pragma unroll
   for (int t = 0; t < kQueryTiles; ++t) write_rows<kDim>(args, own, t, results[t]);
-}
-
-int64_t count_tiles(const core::Segment* segments, int32_t num_segments, int32_t group,
-                    int32_t queries) {
-  int64_t tiles = 0;
-  for (int32_t i = 0; i < num_segments; ++i) {
-    tiles += (int64_t{segments[i].count} * group + queries - 1) / queries;
-  }
-  return tiles;
 }
 
 template <int kDim, int kQueryTiles>
@@ -304,6 +223,9 @@ void attention_prefill(Stream stream, const core::Rows&, const core::Segment* ho
                                  shape.head_dim,
                                  shape.window,
                                  shape.scale * kLog2e};
+  if (scratch.warpgroups) {
+    return attention_prefill_warpgroup(stream, host_segments, args, scratch.num_multiprocessors);
+  }
   for_head_dim(shape.head_dim, [&](auto dim) {
     const auto tiles_of = [&](int32_t queries) {
       return count_tiles(host_segments, num_segments, group, queries);

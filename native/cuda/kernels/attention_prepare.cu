@@ -38,6 +38,7 @@ void prepare_attention(const core::AttentionShape& shape, int32_t block_size) {
   if (block_size <= 0) refuse("KV blocks of " + std::to_string(block_size) + " positions");
   prepare_attention_decode(shape.head_dim);
   prepare_attention_prefill(shape.head_dim);
+  if (takes_warpgroups(shape.head_dim)) prepare_attention_prefill_warpgroup(shape.head_dim);
 }
 
 }  // namespace permafrost::cuda

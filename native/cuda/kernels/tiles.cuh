@@ -125,7 +125,6 @@ struct RunningOutput {
     if (__any_sync(kAllLanes, factor[0] != 1.0f || factor[1] != 1.0f)) rescale(factor);
   }
 
- private:
   __device__ __forceinline__ void rescale(const float (&factor)[2]) {
 #pragma unroll
     for (int d = 0; d < kDim / 8; ++d) {

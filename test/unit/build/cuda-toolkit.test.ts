@@ -65,7 +65,7 @@ describe('the architectures', () => {
   it('get code each, and the newest PTX for newer GPUs', () => {
     const both = [
       '-gencode=arch=compute_80,code=sm_80',
-      '-gencode=arch=compute_90,code=sm_90',
+      '-gencode=arch=compute_90a,code=sm_90a',
       '-gencode=arch=compute_90,code=compute_90',
     ].join(' ');
     expect(ask('archs').output).toBe(both);
