@@ -14,6 +14,7 @@
 // Tiles are taken in the order of how far they are from the end of their segment, those of all
 // segments in turn: the last see the most positions, and would be what the launch waits for.
 
+#include "cuda/checks.h"
 #include "cuda/kernels/attention_prefill.cuh"
 #include "cuda/kernels/attention_prefill_tiles.cuh"
 #include "cuda/kernels/intrinsics.cuh"
@@ -106,6 +107,42 @@ __device__ __forceinline__ void add_values(const float (&scores)[2 * kSteps][4],
     end_products();
   }
   wait_for_products();
+}
+
+// Writes the warp's rows in pieces of 16 bytes, by way of rows `begin`.. of a tile in shared memory
+// that nobody else uses any more.
+template <int kDim>
+__device__ __forceinline__ void write_tile_rows(const PrefillArguments& args, const Queries& own,
+                                                unsigned char* tile, int begin,
+                                                const RunningOutput<kDim>& result) {
+  constexpr int kPieces = kDim / 8;
+  constexpr int kStep = kWarpLanes / kPieces;
+  const int lane = threadIdx.x % kWarpLanes;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float scale = 1.0f / result.sum[2 * half];
+    unsigned char* to = tile + lane % 4 * 4;
+#pragma unroll
+    for (int d = 0; d < kPieces; ++d) {
+      const int at = d / 8 * kPanelBytes + panel_offset(begin + lane / 4 + 8 * half, d % 8);
+      *reinterpret_cast<uint32_t*>(to + at) =
+          pack_bf16(result.out[d][2 * half] * scale, result.out[d][2 * half + 1] * scale);
+    }
+  }
+  __syncwarp();
+  const int32_t out_pieces = static_cast<int32_t>(args.out_stride / 8);
+  int32_t out_piece = -1;
+  if (lane < own.count) out_piece = own.row(lane) * out_pieces + own.head_of(lane) * args.kv.pieces;
+  uint4* out = reinterpret_cast<uint4*>(args.out);
+  const int piece = lane % kPieces;
+#pragma unroll
+  for (int row = 0; row < kTileRows; row += kStep) {
+    const int r = row + lane / kPieces;
+    const int32_t first = __shfl_sync(kAllLanes, out_piece, r);
+    const uint4 value = *reinterpret_cast<const uint4*>(tile + piece / 8 * kPanelBytes +
+                                                        panel_offset(begin + r, piece % 8));
+    if (first >= 0 && piece < args.kv.pieces) out[first + piece] = value;
+  }
 }
 
 template <int kDim, int kWarpgroups>
@@ -217,7 +254,9 @@ __device__ __forceinline__ void attend(const PrefillArguments& args) {
     sum += __shfl_xor_sync(kAllLanes, sum, 1);
     sum += __shfl_xor_sync(kAllLanes, sum, 2);
   }
-  write_rows<kDim>(args, part(warp * kTileRows, kTileRows), 0, result);
+  __syncthreads();  // the queries' memory is free
+  write_tile_rows<kDim>(args, part(warp * kTileRows, kTileRows),
+                        queries + warpgroup * Shape::kTileBytes, warp % 4 * kTileRows, result);
 }
 
 #endif  // PERMAFROST_WARPGROUPS
@@ -270,6 +309,7 @@ void prepare_attention_prefill_warpgroup(int32_t head_dim) {
 
 void attention_prefill_warpgroup(Stream stream, const core::Segment* host_segments,
                                  const PrefillArguments& args, int num_multiprocessors) {
+  require(args.out_stride % 8 == 0, "attention_prefill: rows of the result aren't whole pieces");
   for_warpgroup_dim(args.head_dim, [&](auto dim) {
     const auto tiles_of = [&](int32_t queries) {
       return count_tiles(host_segments, args.num_segments, args.group, queries);
