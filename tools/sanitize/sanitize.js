@@ -29,9 +29,11 @@ const models = readdirSync(join(ROOT, FIXTURES), { withFileTypes: true })
 /** The longest first. */
 const RUNS = [
   ...models.map((model) => ['racecheck', [...GOLDEN, '--model', model, ...OWN_PRODUCTS]]),
-  ...['attention', 'graphs', 'sampling', 'frequencies', 'slots', 'rows', 'rope', 'order'].map(
-    (part) => ['racecheck', ['--part', part]],
-  ),
+  ...['attention', 'rope attention', 'graphs', 'sampling', 'frequencies'].map((part) => [
+    'racecheck',
+    ['--part', part],
+  ]),
+  ...['slots', 'rows', 'rope', 'order'].map((part) => ['racecheck', ['--part', part]]),
   ...['fused', 'gemm'].map((part) => ['racecheck', ['--part', part, ...OWN_PRODUCTS]]),
   ['memcheck', GOLDEN],
 ];
