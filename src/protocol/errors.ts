@@ -3,7 +3,8 @@ export const ERROR_CODES = {
   ERR_BAD_OPTION: 'an option has a wrong name, type or value',
   ERR_BAD_REQUEST: 'a request or its sampling parameters are malformed',
   ERR_UNSUPPORTED: 'a feature that Permafrost refuses by name',
-  ERR_PROMPT_TOO_LONG: 'the prompt alone does not fit in the context or in the KV cache',
+  ERR_PROMPT_TOO_LONG:
+    'the prompt and one token of an answer do not fit in the context or in the KV cache',
   ERR_NO_TOKENIZER: 'text was asked of a checkpoint without tokenizer.json',
   ERR_NO_CHAT_TEMPLATE: 'chat messages were given to a checkpoint without a chat template',
   ERR_TOKENIZER: 'tokenizer.json or the chat template is broken or failed on this input',

@@ -2,14 +2,14 @@
 
 import { z } from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
-import { MAX_STOP_IDS } from '../protocol/step-block.js';
 import { type GenerationDefaults, SAMPLING_DEFAULTS } from './sampling-defaults.js';
 
-const tokenId = z.int().nonnegative();
+// Some files name ids that can't occur, such as -1: whoever uses them leaves those out.
+const tokenId = z.int();
 
 // Files in the wild spell "not set" as null, and carry many keys that don't concern sampling here.
 const generationConfig = z.object({
-  eos_token_id: z.union([tokenId, z.array(tokenId).max(MAX_STOP_IDS)]).nullish(),
+  eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
   do_sample: z.boolean().nullish(),
   temperature: z.number().nonnegative().nullish(),
   top_p: z.number().positive().max(1).nullish(),

@@ -3,11 +3,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PermafrostError } from '../protocol/errors.js';
+import { MAX_STOP_IDS } from '../protocol/step-block.js';
 import type { GenerationDefaults } from './sampling-defaults.js';
 
 /**
- * The defaults of `generation_config.json`. Its end-of-sequence ids win over those of the
- * tokenizer's files, and those over `config.json`'s.
+ * The defaults of `generation_config.json`. A text ends at the ids that this file names, or else
+ * `config.json`, and at the tokenizer's own end of sequence as well.
  * @throws ERR_MODEL_CONFIG when the file is malformed, ERR_FILE when it can't be read.
  */
 export async function readGenerationDefaults(
@@ -17,10 +18,20 @@ export async function readGenerationDefaults(
   // Not before it is needed: by then devices are starting, which wait for nothing of this thread.
   const { parseGenerationConfig } = await import('./generation-config.js');
   const defaults = parseGenerationConfig(await readJson(join(model, 'generation_config.json')));
-  if (defaults.eosTokenIds.length > 0) return defaults;
-  if (tokenizerEosIds.length > 0) return { ...defaults, eosTokenIds: tokenizerEosIds };
-  const config = await readJson(join(model, 'config.json'));
-  return { ...defaults, eosTokenIds: eosIdsOf(config) };
+  const configured =
+    defaults.eosTokenIds.length > 0
+      ? defaults.eosTokenIds
+      : eosIdsOf(await readJson(join(model, 'config.json')));
+  const canOccur = [...configured, ...tokenizerEosIds].filter((id) => id >= 0);
+  const eosTokenIds = [...new Set(canOccur)];
+  if (eosTokenIds.length > MAX_STOP_IDS) {
+    throw new PermafrostError(
+      'ERR_MODEL_CONFIG',
+      `the checkpoint in ${model} names ${eosTokenIds.length} end-of-sequence ids: ` +
+        `at most ${MAX_STOP_IDS} are possible`,
+    );
+  }
+  return { ...defaults, eosTokenIds };
 }
 
 /** undefined when there is no such file. */
@@ -43,6 +54,9 @@ async function readJson(path: string): Promise<unknown> {
 
 /** Lenient: the rest of config.json is checked by whoever loads the model. */
 function eosIdsOf(config: unknown): number[] {
-  if (typeof config !== 'object' || config === null || !('eos_token_id' in config)) return [];
-  return [config.eos_token_id].flat().filter((id): id is number => Number.isInteger(id));
+  if (typeof config !== 'object' || config === null) return [];
+  // Checkpoints of several modalities keep the language model's settings in a part of their own.
+  const own = 'eos_token_id' in config ? config.eos_token_id : null;
+  if (own === null && 'text_config' in config) return eosIdsOf(config.text_config);
+  return [own].flat().filter((id): id is number => Number.isInteger(id));
 }

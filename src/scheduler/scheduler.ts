@@ -93,8 +93,8 @@ export class Scheduler {
   }
 
   /**
-   * Takes a request in. One without room for a single token ends at once, with 'length'.
-   * @throws ERR_PROMPT_TOO_LONG, ERR_BAD_REQUEST (no tokens, or ids outside the vocabulary).
+   * Takes a request in.
+   * @throws ERR_PROMPT_TOO_LONG (there is no room for the prompt and one token of an answer), ERR_BAD_REQUEST (no tokens, or ids outside the vocabulary).
    */
   add(request: ResolvedRequest): ScheduledRequest {
     const { key, promptIds, params } = request;
@@ -104,11 +104,11 @@ export class Scheduler {
     if (promptIds.length === 0) {
       throw new PermafrostError('ERR_BAD_REQUEST', 'the prompt has no tokens; give at least one');
     }
-    if (promptIds.length > this.#maxLength) {
+    if (promptIds.length >= this.#maxLength) {
       throw new PermafrostError(
         'ERR_PROMPT_TOO_LONG',
-        `the prompt has ${promptIds.length} tokens, context and KV cache hold ${this.#maxLength}; ` +
-          'shorten it or start the engine with a larger maxModelLen or KV cache',
+        `the prompt has ${promptIds.length} tokens, context and KV cache hold ${this.#maxLength}, ` +
+          'one of them at least for the answer; shorten it or start the engine with a larger maxModelLen or KV cache',
       );
     }
     for (const id of promptIds) checkTokenId('the prompt', id, this.#vocabSize);

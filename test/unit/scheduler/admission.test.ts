@@ -96,11 +96,17 @@ describe('admission', () => {
     expect(scheduler.numOpenRequests).toBe(0);
   });
 
-  it('refuses a prompt larger than the whole KV cache', () => {
-    const { scheduler } = new Cluster({ devices: [{ numBlocks: 3, blockSize: 4 }] });
-    expect(() => scheduler.add(requestOf({ key: 1, promptLength: 13 }))).toThrow(
-      expect.objectContaining({ code: 'ERR_PROMPT_TOO_LONG' }),
-    );
+  it.each([
+    ['fills the context', { maxModelLen: 12 }],
+    ['fills the whole KV cache', { numBlocks: 3, blockSize: 4 }],
+  ])('refuses a prompt that exactly %s: no token could follow', (_, limits) => {
+    const { scheduler } = new Cluster({ devices: [limits] });
+    for (const promptLength of [12, 13]) {
+      expect(() => scheduler.add(requestOf({ key: 1, promptLength }))).toThrow(
+        expect.objectContaining({ code: 'ERR_PROMPT_TOO_LONG' }),
+      );
+    }
+    expect(scheduler.add(requestOf({ key: 1, promptLength: 11 }))).toBeDefined();
   });
 
   it('refuses a prompt without tokens or with ids the model does not have', () => {
