@@ -74,7 +74,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     if (!Number.isInteger(maxInflight) || maxInflight < 1) {
       throw new PermafrostError(
         'ERR_BAD_OPTION',
-        `maxInflight: expected an integer from 1 on, got ${maxInflight}`,
+        `maxInflight: must be a whole number from 1 on, not ${maxInflight}`,
       );
     }
     this.#port = port;

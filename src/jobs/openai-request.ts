@@ -3,6 +3,7 @@
 import * as z from 'zod';
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { Prompt, ResponseFormat, SamplingParams } from '../protocol/requests.js';
+import { checkValue, joinProblems } from '../protocol/validation.js';
 import {
   type ChatBody,
   type CompletionBody,
@@ -160,8 +161,7 @@ function chatPrompt({ messages, chat_template_kwargs: templateOptions }: ChatBod
   };
 }
 
-/** Most problems of one line that its error names, and the most characters of it. */
-const MAX_PROBLEMS = 4;
+/** Most characters of an error about a line. */
 const MAX_MESSAGE_LENGTH = 600;
 
 function check<Schema extends z.ZodType>(
@@ -169,30 +169,13 @@ function check<Schema extends z.ZodType>(
   value: unknown,
   path: readonly PropertyKey[],
 ): z.output<Schema> {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const { issues } = result.error;
+  const checked = checkValue(schema, value, 'the line', path);
+  if ('value' in checked) return checked.value;
   // A refused feature brings fields that nobody knows; only the refusal says what to do.
-  const refusals = issues.filter((issue) => issue.code === 'custom' && issue.params?.isUnsupported);
-  const problems = (refusals.length > 0 ? refusals : issues).flatMap((issue) =>
-    describeIssue(issue, path),
-  );
-  const more = problems.length - MAX_PROBLEMS;
-  const message =
-    problems.slice(0, MAX_PROBLEMS).join('; ') + (more > 0 ? `; and ${more} more` : '');
+  const refusals = checked.problems.filter(({ params }) => params.isUnsupported === true);
+  const problems = refusals.length > 0 ? refusals : checked.problems;
   throw new PermafrostError(
     refusals.length > 0 ? 'ERR_UNSUPPORTED' : 'ERR_BAD_LINE',
-    message.slice(0, MAX_MESSAGE_LENGTH),
+    joinProblems(problems).slice(0, MAX_MESSAGE_LENGTH),
   );
-}
-
-function describeIssue(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string[] {
-  const at = [...path, ...issue.path];
-  if (issue.code !== 'unrecognized_keys') return [`${pathText(at)}: ${issue.message}`];
-  return issue.keys.map((key) => `${pathText([...at, key])}: unknown field`);
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  const parts = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`));
-  return parts.join('').replace(/^\./, '') || 'the line';
 }

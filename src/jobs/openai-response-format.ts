@@ -22,7 +22,7 @@ export const responseFormat = z
         }),
       }),
     ],
-    'expected the type "text", "json_object" or "json_schema"',
+    'must be "text", "json_object" or "json_schema"',
   )
   .optional();
 

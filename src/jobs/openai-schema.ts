@@ -67,17 +67,14 @@ const sampling = {
   stop: z
     .preprocess(
       (value) => (typeof value === 'string' ? [value] : value),
-      z.array(z.string().min(1), 'expected a string or a list of strings').max(16),
+      z.array(z.string().min(1), 'must be a text or a list of texts').max(16),
     )
     .optional(),
   stop_token_ids: z.array(tokenId).max(8).optional(),
   ignore_eos: z.boolean().optional(),
   logit_bias: z
-    .record(
-      z.string().regex(/^(0|[1-9]\d*)$/, 'expected a token id'),
-      z.number().min(-100).max(100),
-    )
-    .refine((bias) => Object.keys(bias).length <= 512, 'expected at most 512 token ids')
+    .record(z.string().regex(/^(0|[1-9]\d*)$/, 'must be a token id'), z.number().min(-100).max(100))
+    .refine((bias) => Object.keys(bias).length <= 512, 'has more than 512 token ids')
     .optional(),
   n: z.int().min(1).max(128).optional(),
   response_format: responseFormat,
@@ -111,13 +108,13 @@ function findPromptProblem(value: unknown): PromptProblem | null {
     return value === '' ? { path: [], message: 'is empty' } : null;
   }
   if (!Array.isArray(value)) {
-    return { path: [], message: 'expected a text or a list of token ids' };
+    return { path: [], message: 'must be a text or a list of token ids' };
   }
   if (value.length === 0) return { path: [], message: 'is empty' };
   for (let index = 0; index < value.length; index++) {
     const id: unknown = value[index];
     if (Number.isInteger(id) && Number(id) >= 0 && Number(id) <= MAX_TOKEN_ID) continue;
-    return { path: [index], message: 'expected a token id' };
+    return { path: [index], message: 'must be a token id' };
   }
   return null;
 }
@@ -129,7 +126,7 @@ const promptsSchema = z.unknown().transform((value, context): readonly PlainProm
   for (const [index, prompt] of prompts.entries()) {
     const problem =
       isList && typeof prompt !== typeof prompts[0]
-        ? { path: [], message: 'expected what the first prompt of the list is' }
+        ? { path: [], message: 'must be of the kind of the first prompt of the list' }
         : findPromptProblem(prompt);
     if (problem === null) continue;
     const path = isList ? [index, ...problem.path] : [...problem.path];
@@ -181,7 +178,7 @@ const messageSchema = z.strictObject({
   role,
   content: z.preprocess(
     (value) => (typeof value === 'string' ? [{ type: 'text', text: value }] : value),
-    z.array(textPart, 'expected a text or a list of text parts').min(1),
+    z.array(textPart, 'must be a text or a list of text parts').min(1),
   ),
   name: refused,
   tool_calls: refused,
@@ -288,7 +285,7 @@ export const lineSchema = z.strictObject({
   // Checked against the endpoint's own schema; z.record would drop a field named __proto__ here.
   body: z.custom<Readonly<Record<string, unknown>>>(
     (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
-    'expected an object',
+    'must be an object',
   ),
 });
 

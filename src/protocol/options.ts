@@ -115,15 +115,15 @@ const VLLM_CAPTURE_SIZES: readonly number[] = [
 ];
 
 const count = (max = Number.MAX_SAFE_INTEGER) => z.int().min(1).max(max);
-const listener = z.custom((value) => typeof value === 'function', 'expected a function').optional();
+const listener = z.custom((value) => typeof value === 'function', 'must be a function').optional();
 
 const deviceName = z
   .string()
-  .regex(/^(cpu|cuda)(:(0|[1-9]\d{0,3}))?$/, "expected 'cpu', 'cuda', 'cpu:N' or 'cuda:N'");
+  .regex(/^(cpu|cuda)(:(0|[1-9]\d{0,3}))?$/, "must be 'cpu', 'cuda', 'cpu:N' or 'cuda:N'");
 
 const gcPolicySchema = z.union(
   [z.literal(['frozen', 'collect-per-graph', 'none']), z.strictObject({ collectEvery: count() })],
-  "expected 'frozen', 'collect-per-graph', 'none' or { collectEvery: n } with an integer n >= 1",
+  "must be 'frozen', 'collect-per-graph', 'none' or { collectEvery: n } with n from 1 on",
 );
 
 const engineOptionsSchema = z
@@ -131,7 +131,7 @@ const engineOptionsSchema = z
     model: z.string().min(1),
     devices: z
       .union([z.literal('auto'), z.array(deviceName).min(1)], {
-        error: "expected 'auto' or a list of names such as 'cpu', 'cpu:1' and 'cuda:0'",
+        error: "must be 'auto' or a list of names such as 'cpu', 'cpu:1' and 'cuda:0'",
       })
       .refine((devices) => devices === 'auto' || !hasDuplicates(devices.map(canonicalDevice)), {
         error: 'names a device twice',
@@ -139,7 +139,7 @@ const engineOptionsSchema = z
       .optional(),
     captureSizes: z
       .union([z.literal('vllm67'), z.array(count(MAX_SEQS)).min(1)], {
-        error: `expected 'vllm67' or a list of integers from 1 to ${MAX_SEQS}`,
+        error: `must be 'vllm67' or a list of whole numbers from 1 to ${MAX_SEQS}`,
       })
       .refine((sizes) => sizes === 'vllm67' || !hasDuplicates(sizes), { error: 'has a size twice' })
       .optional(),

@@ -23,7 +23,7 @@ const responseFormatSchema = z.discriminatedUnion(
     // What the schema says is checked where it is compiled.
     z.strictObject({ type: z.literal('json_schema'), schema: jsonObjectSchema }),
   ],
-  'expected the type text, json_object or json_schema',
+  'must be text, json_object or json_schema',
 );
 
 /** What could end an answer before its JSON is complete, or keep it from ending there. */
@@ -43,7 +43,7 @@ const samplingParamsSchema = z
     seed: z.int().optional(),
     stop: z
       .union([stopString, z.array(stopString).max(MAX_STOP_STRINGS)], {
-        error: `expected a string or at most ${MAX_STOP_STRINGS} strings, none empty`,
+        error: `must be a text or a list of at most ${MAX_STOP_STRINGS}, none empty`,
       })
       .optional(),
     stopTokenIds: z.array(z.int().min(0).max(MAX_TOKEN_ID)).max(MAX_REQUEST_STOP_IDS).optional(),
@@ -51,11 +51,11 @@ const samplingParamsSchema = z
     logprobs: z.int().min(0).max(MAX_TOP_LOGPROBS).optional(),
     logitBias: z
       .record(
-        z.string().regex(/^(0|[1-9]\d*)$/, 'expected a token id'),
+        z.string().regex(/^(0|[1-9]\d*)$/, 'must be a token id'),
         z.number().min(-100).max(100),
       )
       .refine((bias) => Object.keys(bias).length <= MAX_LOGIT_BIAS, {
-        error: `expected at most ${MAX_LOGIT_BIAS} token ids`,
+        error: `has more than ${MAX_LOGIT_BIAS} token ids`,
       })
       .optional(),
     n: z.int().min(1).max(MAX_CHOICES).optional(),
@@ -91,7 +91,7 @@ const requestSchema = z.strictObject({
   priority: z.number().optional(),
   deadlineMs: z.number().min(0).optional(),
   signal: z
-    .custom<AbortSignal>((value) => value instanceof AbortSignal, 'expected an AbortSignal')
+    .custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
     .optional(),
 });
 
@@ -116,7 +116,7 @@ function checkPrompt(prompt: unknown): void {
   }
   if (!Array.isArray(prompt)) {
     if (typeof prompt !== 'object' || prompt === null) {
-      throw badPrompt('expected a text, a list of token ids, or { messages }');
+      throw badPrompt('must be a text, a list of token ids, or { messages }');
     }
     check(messagesSchema, prompt, { code: 'ERR_BAD_REQUEST', what: 'prompt' });
     return;
@@ -125,7 +125,7 @@ function checkPrompt(prompt: unknown): void {
   for (let index = 0; index < prompt.length; index++) {
     const id: unknown = prompt[index];
     if (Number.isInteger(id) && Number(id) >= 0 && Number(id) <= MAX_TOKEN_ID) continue;
-    throw badPrompt(`[${index}]: expected a token id, got ${String(id).slice(0, 40)}`, '');
+    throw badPrompt(`[${index}]: must be a token id, not ${String(id).slice(0, 40)}`, '');
   }
 }
 

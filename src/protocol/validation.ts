@@ -1,7 +1,11 @@
-/** Checks a value from outside against a schema, with errors that name the path and the value. */
+/**
+ * Checks a value from outside against a schema, with errors that name the path, what belongs there
+ * and the value. Every sentence is ours: those of the schema library are for its programmers.
+ */
 
 import type * as z from 'zod';
 import { type ErrorCode, PermafrostError } from './errors.js';
+import { expectation } from './expectation.js';
 
 /** Most problems that one error names, and the most characters of a value that it shows. */
 const MAX_PROBLEMS = 4;
@@ -13,6 +17,19 @@ interface Complaint {
   readonly what: string;
 }
 
+/** One thing that is wrong with a value. */
+export interface Problem {
+  /** `params.stop[1]: must be a text, not 5` */
+  readonly text: string;
+  /** What the schema's author attached to the rule that was broken. */
+  readonly params: Readonly<Record<string, unknown>>;
+}
+
+export type Checked<Value> =
+  | { readonly value: Value }
+  /** At least one. */
+  | { readonly problems: readonly Problem[] };
+
 /**
  * The value, when it satisfies the schema.
  * @throws an error of the given code that names every wrong field by its path.
@@ -22,29 +39,86 @@ export function check<Schema extends z.ZodType>(
   value: unknown,
   { code, what }: Complaint,
 ): z.output<Schema> {
-  const result = schema.safeParse(value, { reportInput: true });
-  if (result.success) return result.data;
-  const problems = result.error.issues.flatMap((issue) => describe(issue, [], what));
-  const more = problems.length - MAX_PROBLEMS;
-  const text = problems.slice(0, MAX_PROBLEMS).join('; ') + (more > 0 ? `; and ${more} more` : '');
-  throw new PermafrostError(code, text);
+  const checked = checkValue(schema, value, what);
+  if ('value' in checked) return checked.value;
+  throw new PermafrostError(code, joinProblems(checked.problems));
 }
 
-function describe(
-  issue: z.core.$ZodIssue,
-  base: readonly PropertyKey[],
+/** Like {@link check}, for who makes errors of another kind. */
+export function checkValue<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
   what: string,
-): readonly string[] {
-  const path = [...base, ...issue.path];
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => `${pathText([...path, key], what)}: unknown name`);
+  base: readonly PropertyKey[] = [],
+): Checked<z.output<Schema>> {
+  // A schema's own message goes before this one: an empty message is the library's to write.
+  const result = schema.safeParse(value, { reportInput: true, error: () => '' });
+  if (result.success) return { value: result.data };
+  const describer = new Describer(schema, what, base);
+  return { problems: result.error.issues.flatMap((issue) => describer.describe(issue, [])) };
+}
+
+/** The first few as one sentence, and how many more there are. */
+export function joinProblems(problems: readonly Problem[]): string {
+  const more = problems.length - MAX_PROBLEMS;
+  const text = problems
+    .slice(0, MAX_PROBLEMS)
+    .map((problem) => problem.text)
+    .join('; ');
+  return more > 0 ? `${text}; and ${more} more` : text;
+}
+
+/** Puts issues of one schema into words. */
+class Describer {
+  readonly #schema: z.ZodType;
+  readonly #what: string;
+  readonly #base: readonly PropertyKey[];
+
+  constructor(schema: z.ZodType, what: string, base: readonly PropertyKey[]) {
+    this.#schema = schema;
+    this.#what = what;
+    this.#base = base;
   }
-  if (issue.code === 'invalid_union') {
-    // Of a list, its wrong element says more than that it is neither this nor that.
-    const inner = issue.errors.find((issues) => issues.some((one) => one.path.length > 0));
-    if (inner !== undefined) return inner.flatMap((one) => describe(one, path, what));
+
+  describe(issue: z.core.$ZodIssue, parent: readonly PropertyKey[]): readonly Problem[] {
+    const path = [...parent, ...issue.path];
+    if (issue.code === 'unrecognized_keys') {
+      return issue.keys.map((key) => this.#problem([...path, key], 'unknown name'));
+    }
+    if (issue.code === 'invalid_union') {
+      // Of a list, its wrong element says more than that it is neither this nor that.
+      const inner = issue.errors.find((issues) => issues.some((one) => one.path.length > 0));
+      if (inner !== undefined) return inner.flatMap((one) => this.describe(one, path));
+    }
+    if (issue.code === 'invalid_key') {
+      return [this.#problem(path, `the name ${issue.issues[0]?.message || 'is not possible'}`)];
+    }
+    const params = issue.code === 'custom' ? (issue.params ?? {}) : {};
+    return [this.#problem(path, this.#complaint(issue, path), params)];
   }
-  return [`${pathText(path, what)}: ${issue.message}, got ${valueText(issue.input)}`];
+
+  /** `must be a whole number from 1 on, not 0` */
+  #complaint(issue: z.core.$ZodIssue, path: readonly PropertyKey[]): string {
+    // What a union of objects complains about is the field that tells them apart.
+    const isOfField = issue.code === 'invalid_union' && issue.discriminator !== undefined;
+    const input = isOfField ? fieldOf(issue.input, path.at(-1)) : issue.input;
+    if (issue.message !== '') {
+      const isAboutValue = issue.message.startsWith('must ');
+      return isAboutValue ? `${issue.message}, not ${valueText(input)}` : issue.message;
+    }
+    const wanted = expectation(this.#schema, path, input);
+    if (input === undefined) return wanted === null ? 'is missing' : `is missing: ${wanted}`;
+    return `must be ${wanted ?? 'another value'}, not ${valueText(input)}`;
+  }
+
+  #problem(path: readonly PropertyKey[], text: string, params: Problem['params'] = {}): Problem {
+    return { text: `${pathText([...this.#base, ...path], this.#what)}: ${text}`, params };
+  }
+}
+
+function fieldOf(value: unknown, key: PropertyKey | undefined): unknown {
+  if (typeof value !== 'object' || value === null || key === undefined) return value;
+  return (value as Readonly<Record<PropertyKey, unknown>>)[key];
 }
 
 function pathText(path: readonly PropertyKey[], what: string): string {
@@ -52,23 +126,23 @@ function pathText(path: readonly PropertyKey[], what: string): string {
   return parts.join('').replace(/^\./, '') || what;
 }
 
+/** A value as far as a sentence shows it: what objects hold could be without end. */
 function valueText(value: unknown): string {
-  if (typeof value === 'number' || value === undefined) return String(value);
-  if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
-  if (typeof value === 'string') return shorten(JSON.stringify(value.slice(0, MAX_VALUE_LENGTH)));
-  return shorten(objectText(value));
-}
-
-function objectText(value: unknown): string {
-  if (Array.isArray(value) && value.length > MAX_VALUE_LENGTH) return `${value.length} elements`;
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return 'an object';
+  switch (typeof value) {
+    case 'string':
+      return value.length > MAX_VALUE_LENGTH
+        ? `${JSON.stringify(value.slice(0, MAX_VALUE_LENGTH))}…`
+        : JSON.stringify(value);
+    case 'bigint':
+      return `${value}n`;
+    case 'function':
+    case 'symbol':
+      return `a ${typeof value}`;
+    case 'object':
+      if (value === null) return 'null';
+      if (!Array.isArray(value)) return 'an object';
+      return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
+    default:
+      return String(value);
   }
-}
-
-function shorten(text: string): string {
-  return text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH)}…` : text;
 }

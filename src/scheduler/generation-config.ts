@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
+import { checkValue, joinProblems } from '../protocol/validation.js';
 import { type GenerationDefaults, SAMPLING_DEFAULTS } from './sampling-defaults.js';
 
 // Some files name ids that can't occur, such as -1: whoever uses them leaves those out.
@@ -24,14 +25,14 @@ const generationConfig = z.object({
  * @throws ERR_MODEL_CONFIG when a value has a wrong type or range.
  */
 export function parseGenerationConfig(file: unknown): GenerationDefaults {
-  const parsed = generationConfig.safeParse(file ?? {});
-  if (!parsed.success) {
+  const checked = checkValue(generationConfig, file ?? {}, 'the file');
+  if (!('value' in checked)) {
     throw new PermafrostError(
       'ERR_MODEL_CONFIG',
-      `generation_config.json is malformed: ${z.prettifyError(parsed.error)}`,
+      `generation_config.json is malformed: ${joinProblems(checked.problems)}`,
     );
   }
-  const config = parsed.data;
+  const config = checked.value;
   const eos = config.eos_token_id ?? [];
   return {
     eosTokenIds: typeof eos === 'number' ? [eos] : eos,

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
+import { checkValue, joinProblems } from '../protocol/validation.js';
 
 /**
  * Reads a file of a checkpoint; null when it isn't there.
@@ -43,10 +44,9 @@ export async function readJsonFile<Schema extends z.ZodType>(
   } catch (cause) {
     throw damaged(name, `it is not JSON: ${messageOf(cause)}`, cause);
   }
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  throw damaged(name, `${issue?.path.join('.') || 'the file'}: ${issue?.message ?? 'malformed'}`);
+  const checked = checkValue(schema, value, 'the file');
+  if ('value' in checked) return checked.value;
+  throw damaged(name, joinProblems(checked.problems));
 }
 
 /** The error of a text file whose content is wrong. */

@@ -410,7 +410,7 @@ describe('a bad line', () => {
     [line('', body, { url: undefined }), ['url', 'nothing']],
     [line('/v1/completions', body, { method: 'GET' }), ['method']],
     [line('/v1/completions', body, { body: 'x' }), ['body']],
-    [line('/v1/completions', body, { extra: 1 }), ['extra', 'unknown field']],
+    [line('/v1/completions', body, { extra: 1 }), ['extra', 'unknown name']],
     [line('/v1/completions', { ...body, model: undefined }), ['body.model']],
   ])('%# names what is wrong', (text, parts) => {
     expect(parseBatchLine(text)).toMatchObject(problem('ERR_BAD_LINE', ...parts));
