@@ -19,9 +19,10 @@ DeviceBufferWrap::DeviceBufferWrap(const Napi::CallbackInfo& info) : ObjectWrap(
     if (!info[0].IsString()) {
       throw make_error(info.Env(), "ERR_BAD_OPTION", "device must be a string");
     }
+    const int32_t bytes = int_argument(info, 1, "bytes");
+    if (bytes < 0) throw make_error(info.Env(), "ERR_BAD_OPTION", "bytes must not be negative");
     // One thread is enough: the backend only allocates.
-    buffer_ = open_backend(info[0].As<Napi::String>(), 1, 0)
-                  ->allocate(static_cast<size_t>(int_argument(info, 1, "bytes")));
+    buffer_ = open_backend(info[0].As<Napi::String>(), 1, 0)->allocate(static_cast<size_t>(bytes));
   });
 }
 

@@ -77,15 +77,14 @@ RunnerWrap::RunnerWrap(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     }
     const auto options = info[0].As<Napi::Object>();
     const auto integer = [&](const char* name, double low, double high) {
-      return static_cast<int32_t>(number_field(options, name, low, high));
+      return static_cast<int32_t>(int_field(options, name, low, high));
     };
     runtime::RunnerOptions parsed;
     parsed.model = string_field(options, "model");
     parsed.max_num_seqs = integer("maxNumSeqs", 1, 65536);
     parsed.max_model_len = integer("maxModelLen", 0, kMaxInt32);
     parsed.block_size = integer("blockSize", 1, 4096);
-    parsed.kv_cache_bytes =
-        static_cast<int64_t>(number_field(options, "kvCacheBytes", 0, kMaxSafeInteger));
+    parsed.kv_cache_bytes = int_field(options, "kvCacheBytes", 0, kMaxSafeInteger);
     parsed.memory_utilization = number_field(options, "gpuMemoryUtilization", 0, 1);
     parsed.max_batched_tokens = integer("maxBatchedTokens", 1, 1 << 20);
     parsed.num_graphs = integer("numGraphs", 0, 65536);
@@ -160,10 +159,14 @@ Napi::Value RunnerWrap::finish_captures(const Napi::CallbackInfo& info) {
 }
 
 void RunnerWrap::raise_guard(const Napi::CallbackInfo& info) {
-  translated(info.Env(), [&] { context_->raise_guard(); });
+  translated(info.Env(), [&] {
+    runner(info.Env());
+    context_->raise_guard();
+  });
 }
 
 Napi::Value RunnerWrap::lower_guard(const Napi::CallbackInfo& info) {
+  runner(info.Env());
   const core::GuardReport report = context_->lower_guard();
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("deferred", static_cast<double>(report.deferred));
@@ -177,13 +180,20 @@ void RunnerWrap::start(const Napi::CallbackInfo& info) {
     if (!info[0].IsFunction()) {
       throw make_error(env, "ERR_BAD_OPTION", "start takes a callback");
     }
+    if (on_result_) throw make_error(env, "ERR_INTERNAL", "start() twice");
     on_result_ =
         Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), "permafrost-step", 0, 1);
-    runner(env).start([function = on_result_](runtime::StepOutcome outcome) {
-      auto* raw = new runtime::StepOutcome(std::move(outcome));
-      // Refused only while the environment goes away; nobody waits for the result then.
-      if (function.NonBlockingCall(raw, deliver) != napi_ok) delete raw;
-    });
+    try {
+      runner(env).start([function = on_result_](runtime::StepOutcome outcome) {
+        auto* raw = new runtime::StepOutcome(std::move(outcome));
+        // Refused only while the environment goes away; nobody waits for the result then.
+        if (function.NonBlockingCall(raw, deliver) != napi_ok) delete raw;
+      });
+    } catch (...) {
+      on_result_.Release();
+      on_result_ = {};
+      throw;
+    }
   });
 }
 

@@ -32,8 +32,8 @@ void Runner::enqueue_decode_ops(int32_t batch_size) {
 }
 
 void Runner::start(OnOutcome on_outcome) {
-  if (!slots_) throw core::Error("ERR_INTERNAL", "start() before reserve()");
-  if (completion_.joinable()) throw core::Error("ERR_INTERNAL", "start() twice");
+  require_reserved("start");
+  require_not_started("start");
   finish_captures();
   graph_maker_.reset();
   settle_graphs();

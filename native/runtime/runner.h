@@ -94,7 +94,8 @@ class Runner {
   // Waits for what is in flight and gives everything back. Idempotent.
   void close();
 
-  // For tests and tools, while nothing is in flight.
+  // For tests and tools, while nothing is in flight. Throw ERR_BAD_OPTION for a slot, a token or a
+  // position that does not exist.
   // Prefills tokens of a slot from `position` on: [tokens, vocab].
   std::vector<float> prefill_logits(int32_t slot, int32_t position,
                                     std::span<const int32_t> tokens);
@@ -104,6 +105,11 @@ class Runner {
 
  private:
   core::SlotState slot_state() const;
+  void require_reserved(const char* call) const;
+  void require_not_started(const char* call) const;
+  void check_batch_size(int32_t batch_size) const;
+  // Before the logits of a step outside the ring.
+  void check_logit_rows(std::span<const int32_t> slots, std::span<const int32_t> tokens);
   void allocate_kv_cache(const KvSize& size);
   void warm_up_prefill();
   int32_t slot_positions() const;

@@ -8,8 +8,31 @@
 
 namespace permafrost::runtime {
 
+void Runner::check_logit_rows(std::span<const int32_t> slots, std::span<const int32_t> tokens) {
+  require_reserved("logits");
+  {
+    const std::lock_guard lock(mutex_);
+    if (!in_flight_.empty()) {
+      throw core::Error("ERR_INTERNAL", "logits are asked for while steps are in flight");
+    }
+  }
+  for (const int32_t slot : slots) {
+    core::check_option(slot >= 0 && slot < limits_.num_slots,
+                       "there is no slot " + std::to_string(slot));
+  }
+  for (const int32_t token : tokens) {
+    core::check_option(token >= 0 && token < limits_.vocab_size,
+                       "there is no token " + std::to_string(token));
+  }
+}
+
 std::vector<float> Runner::prefill_logits(int32_t slot, int32_t position,
                                           std::span<const int32_t> tokens) {
+  check_logit_rows({&slot, 1}, tokens);
+  const int64_t end = position + static_cast<int64_t>(tokens.size());
+  core::check_option(position >= 0 && end <= slot_positions(),
+                     "positions " + std::to_string(position) + " to " + std::to_string(end) +
+                         " are not in a slot's " + std::to_string(slot_positions()));
   const int64_t vocab = config_.vocab_size;
   const int32_t piece = std::min(options_.max_num_seqs, options_.max_batched_tokens);
   const core::Buffer host =
@@ -45,6 +68,7 @@ std::vector<float> Runner::prefill_logits(int32_t slot, int32_t position,
     backend_->synchronize();
     std::memcpy(logits.data() + done * static_cast<size_t>(vocab), host.data(), bytes);
     done += static_cast<size_t>(rows);
+    slots_->note_length(slot, first + rows);
   }
   return logits;
 }
@@ -52,13 +76,18 @@ std::vector<float> Runner::prefill_logits(int32_t slot, int32_t position,
 std::vector<float> Runner::decode_logits(std::span<const int32_t> slots,
                                          std::span<const int32_t> tokens, int32_t batch_size,
                                          bool eager) {
+  check_logit_rows(slots, tokens);
   finish_captures();
-  core::check_option(slots.size() == tokens.size() &&
-                         slots.size() <= static_cast<size_t>(batch_size) &&
-                         batch_size <= options_.max_num_seqs,
-                     "decode_logits takes one token per slot and at most batchSize slots");
+  check_batch_size(batch_size);
+  core::check_option(
+      slots.size() == tokens.size() && slots.size() <= static_cast<size_t>(batch_size),
+      "decode_logits takes one token per slot and at most batchSize slots");
   core::check_option(eager || graphs_.contains(batch_size),
                      "no graph was captured for batch size " + std::to_string(batch_size));
+  for (const int32_t slot : slots) {
+    core::check_option(slots_->length(slot) < slot_positions(),
+                       "slot " + std::to_string(slot) + " has no position left");
+  }
   StepRecord& record = *records_.front();
   SlotChanges changes(record.staging.at(layout_.pairs), layout_.max_pairs);
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -79,6 +108,7 @@ std::vector<float> Runner::decode_logits(std::span<const int32_t> slots,
   const core::Buffer host = backend_->allocate_pinned(bytes);
   backend_->copy_to_host(host.data(), decode_logits_, bytes);
   backend_->synchronize();
+  for (const int32_t slot : slots) slots_->note_length(slot, slots_->length(slot) + 1);
   std::vector<float> logits(slots.size() * static_cast<size_t>(config_.vocab_size));
   std::memcpy(logits.data(), host.data(), bytes);
   return logits;

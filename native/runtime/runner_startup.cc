@@ -24,7 +24,27 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
+// What a call needs that comes before it: its pointers would be null otherwise.
+void Runner::require_reserved(const char* call) const {
+  if (records_.empty()) {
+    throw core::Error("ERR_INTERNAL", std::string(call) + "() before reserve()");
+  }
+}
+
+void Runner::require_not_started(const char* call) const {
+  if (completion_.joinable()) {
+    throw core::Error("ERR_INTERNAL", std::string(call) + "() after start()");
+  }
+}
+
+void Runner::check_batch_size(int32_t batch_size) const {
+  core::check_option(batch_size > 0 && batch_size <= options_.max_num_seqs,
+                     "batch size " + std::to_string(batch_size) + " is outside 1.." +
+                         std::to_string(options_.max_num_seqs));
+}
+
 ModelInfo Runner::load_weights() {
+  if (decoder_) throw core::Error("ERR_INTERNAL", "load_weights() after reserve()");
   config_ = model::load_config(options_.model);
   const model::Checkpoint checkpoint(options_.model);
   weights_ = std::make_unique<model::Weights>(*backend_, config_, checkpoint);
@@ -33,6 +53,7 @@ ModelInfo Runner::load_weights() {
 
 Reserved Runner::reserve() {
   if (!weights_) throw core::Error("ERR_INTERNAL", "reserve() before load_weights()");
+  if (decoder_) throw core::Error("ERR_INTERNAL", "reserve() twice");
   const int64_t graph_nodes =
       options_.num_graphs * (model::Decoder::num_decode_operations(config_) + 2);
   if (graph_nodes > 0) graph_maker_ = std::make_unique<GraphMaker>(*backend_, graph_nodes);
@@ -47,7 +68,6 @@ Reserved Runner::reserve() {
                          " is more slot state than 2^31 words");
   slot_words_ = backend_->allocate(static_cast<size_t>(slot_layout_.total_words) * sizeof(int32_t));
   backend_->fill_words(slot_words_.data(), 0, slot_layout_.total_words);
-  slots_ = std::make_unique<SlotTable>(slot_layout_);
 
   const model::Decoder::Limits decoder_limits{std::max(num_slots, options_.max_batched_tokens),
                                               num_slots, max_positions};
@@ -66,12 +86,10 @@ Reserved Runner::reserve() {
                     {num_slots, options_.max_model_len, options_.block_size,
                      options_.kv_cache_bytes, options_.memory_utilization, graph_nodes});
   allocate_kv_cache(size);
-  limits_ = {num_slots,
-             size.num_blocks,
-             max_blocks,
-             options_.block_size,
-             options_.max_batched_tokens,
+  limits_ = {num_slots,           size.num_blocks, max_blocks,
+             options_.block_size, max_positions,   options_.max_batched_tokens,
              config_.vocab_size};
+  slots_ = std::make_unique<SlotTable>(slot_layout_, limits_);
   layout_ = StepLayout::make(num_slots, options_.max_batched_tokens,
                              SlotTable::max_changes(slot_layout_, limits_));
   const size_t bytes = static_cast<size_t>(layout_.total_words) * sizeof(int32_t);
@@ -93,6 +111,9 @@ void Runner::allocate_kv_cache(const KvSize& size) {
 }
 
 double Runner::warmup(int32_t batch_size) {
+  require_reserved("warmup");
+  require_not_started("warmup");
+  check_batch_size(batch_size);
   const auto start = std::chrono::steady_clock::now();
   if (warm_buckets_.empty()) warm_up_prefill();
   if (!warm_buckets_.insert(backend_->kernel_bucket(batch_size)).second) return 0;
@@ -128,15 +149,14 @@ void Runner::warm_up_prefill() {
 
 // Positions that fit in a slot's block table.
 int32_t Runner::slot_positions() const {
-  return static_cast<int32_t>(
-      std::min<int64_t>(int64_t{limits_.max_blocks_per_slot} * limits_.block_size,
-                        wanted_model_len(config_, options_.max_model_len)));
+  return static_cast<int32_t>(std::min<int64_t>(
+      int64_t{limits_.max_blocks_per_slot} * limits_.block_size, limits_.max_positions));
 }
 
 std::vector<GraphInfo> Runner::capture(int32_t batch_size) {
-  core::check_option(batch_size > 0 && batch_size <= options_.max_num_seqs,
-                     "capture size " + std::to_string(batch_size) + " is outside 1.." +
-                         std::to_string(options_.max_num_seqs));
+  require_reserved("capture");
+  require_not_started("capture");
+  check_batch_size(batch_size);
   if (!graph_maker_) graph_maker_ = std::make_unique<GraphMaker>(*backend_, 0);
   try {
     const auto start = std::chrono::steady_clock::now();

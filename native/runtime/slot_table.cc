@@ -27,8 +27,10 @@ void SlotChanges::set(int64_t offset, int32_t value) {
   ++count_;
 }
 
-SlotTable::SlotTable(const core::SlotLayout& layout)
+SlotTable::SlotTable(const core::SlotLayout& layout, const StepLimits& limits)
     : layout_(layout),
+      block_size_(limits.block_size),
+      max_positions_(limits.max_positions),
       slots_(static_cast<size_t>(layout.num_slots)),
       after_(slots_.size()),
       held_(slots_.size()) {}
@@ -49,60 +51,106 @@ void SlotTable::apply(const Step& step, SlotChanges& changes) {
     int64_t word =
         layout_.block_table + int64_t{append.slot} * layout_.max_blocks + append.first_column;
     for (const int32_t block : append.blocks) changes.set(word++, block);
+    slots_[static_cast<size_t>(append.slot)].columns =
+        after_[static_cast<size_t>(append.slot)].columns;
   }
+  for (const int32_t slot : decode_slots_) ++slots_[static_cast<size_t>(slot)].length;
   for (const Mask& mask : step.masks) changes.set(layout_.use_mask + mask.slot, 1);
 }
 
 void SlotTable::finish_prefills(const Step& step) {
   for (const Prefill& prefill : step.prefills) {
-    if (prefill.last) slots_[static_cast<size_t>(prefill.slot)].phase = Phase::kDecoding;
+    Slot& slot = slots_[static_cast<size_t>(prefill.slot)];
+    slot.length = prefill.position + static_cast<int32_t>(prefill.tokens.size());
+    if (prefill.last) slot.phase = Phase::kDecoding;
   }
 }
 
+void SlotTable::note_length(int32_t slot, int32_t length) {
+  slots_[static_cast<size_t>(slot)].length = length;
+}
+
+int64_t SlotTable::room(const State& state) const {
+  return std::min<int64_t>(int64_t{state.columns} * block_size_, max_positions_);
+}
+
 void SlotTable::check(const Step& step) {
-  for (size_t i = 0; i < slots_.size(); ++i) after_[i] = slots_[i].phase;
+  for (size_t i = 0; i < slots_.size(); ++i) after_[i] = slots_[i];
+  check_membership(step);
+  check_blocks(step);
+  pick_decode_slots(step);
+  check_prefills(step);
+}
+
+void SlotTable::check_membership(const Step& step) {
   for (const int32_t slot : step.released) {
-    Phase& phase = after_[static_cast<size_t>(slot)];
+    Phase& phase = after_[static_cast<size_t>(slot)].phase;
     if (phase == Phase::kFree) contradict(step, "releases free slot " + std::to_string(slot));
     phase = Phase::kFree;
   }
   for (const Admission& admission : step.admitted) {
-    Phase& phase = after_[static_cast<size_t>(admission.slot)];
-    if (phase != Phase::kFree) {
+    State& state = after_[static_cast<size_t>(admission.slot)];
+    if (state.phase != Phase::kFree) {
       contradict(step, "admits to slot " + std::to_string(admission.slot) + ", which is taken");
     }
-    phase = Phase::kPrefilling;
-  }
-  for (const Append& append : step.appends) {
-    if (after_[static_cast<size_t>(append.slot)] == Phase::kFree) {
-      contradict(step, "gives blocks to free slot " + std::to_string(append.slot));
-    }
+    state = {Phase::kPrefilling, 0, 0};
   }
   if (step.masks.size() > slots_.size()) contradict(step, "has more masks than slots");
   for (const Mask& mask : step.masks) {
-    if (after_[static_cast<size_t>(mask.slot)] == Phase::kFree) {
+    if (after_[static_cast<size_t>(mask.slot)].phase == Phase::kFree) {
       contradict(step, "masks free slot " + std::to_string(mask.slot));
     }
   }
+}
+
+void SlotTable::check_blocks(const Step& step) {
+  for (const Append& append : step.appends) {
+    State& state = after_[static_cast<size_t>(append.slot)];
+    const std::string slot = std::to_string(append.slot);
+    if (state.phase == Phase::kFree) contradict(step, "gives blocks to free slot " + slot);
+    if (append.first_column > state.columns) {
+      contradict(step, "gives slot " + slot + " blocks from column " +
+                           std::to_string(append.first_column) + " on, it has " +
+                           std::to_string(state.columns));
+    }
+    const auto end = append.first_column + static_cast<int32_t>(append.blocks.size());
+    state.columns = std::max(state.columns, end);
+  }
+}
+
+void SlotTable::pick_decode_slots(const Step& step) {
   std::fill(held_.begin(), held_.end(), uint8_t{0});
   for (const int32_t slot : step.held) held_[static_cast<size_t>(slot)] = 1;
   decode_slots_.clear();
   for (size_t i = 0; i < after_.size(); ++i) {
-    if (after_[i] == Phase::kDecoding && held_[i] == 0) {
-      decode_slots_.push_back(static_cast<int32_t>(i));
+    if (after_[i].phase != Phase::kDecoding || held_[i] != 0) continue;
+    if (after_[i].length >= room(after_[i])) {
+      contradict(step, "decodes slot " + std::to_string(i) + " at position " +
+                           std::to_string(after_[i].length) + ", its blocks and the model have " +
+                           std::to_string(room(after_[i])));
     }
+    decode_slots_.push_back(static_cast<int32_t>(i));
   }
   if (static_cast<int32_t>(decode_slots_.size()) != step.num_decode) {
     contradict(step, "expects " + std::to_string(step.num_decode) + " slots to decode, " +
                          std::to_string(decode_slots_.size()) + " are ready");
   }
+}
+
+void SlotTable::check_prefills(const Step& step) {
   for (const Prefill& prefill : step.prefills) {
-    Phase& phase = after_[static_cast<size_t>(prefill.slot)];
-    if (phase != Phase::kPrefilling) {
-      contradict(step, "prefills slot " + std::to_string(prefill.slot) + ", which is not waiting");
+    State& state = after_[static_cast<size_t>(prefill.slot)];
+    const std::string slot = std::to_string(prefill.slot);
+    if (state.phase != Phase::kPrefilling) {
+      contradict(step, "prefills slot " + slot + ", which is not waiting");
+    }
+    const int64_t end = prefill.position + static_cast<int64_t>(prefill.tokens.size());
+    if (end > room(state)) {
+      contradict(step, "prefills slot " + slot + " up to position " + std::to_string(end) +
+                           ", its blocks and the model have " + std::to_string(room(state)));
     }
     // A second prefill of the slot in this step would be caught here.
-    phase = Phase::kFree;
+    state.phase = Phase::kFree;
   }
 }
 
@@ -144,7 +192,7 @@ void SlotTable::admit(const Admission& admission, SlotChanges& changes) {
                 admission.seen[2 * i + 1]);
   }
   Slot& state = slots_[static_cast<size_t>(slot)];
-  state.phase = Phase::kPrefilling;
+  static_cast<State&>(state) = {Phase::kPrefilling, 0, 0};
   state.stop_ids.assign(admission.stop_ids.begin(), admission.stop_ids.end());
   state.num_logprobs = words[Admit::num_logprobs];
   state.keeps_counts = !is_float(words[Admit::presence], 0) ||

@@ -25,7 +25,7 @@ class SlotChanges {
 
 class SlotTable {
  public:
-  explicit SlotTable(const core::SlotLayout& layout);
+  SlotTable(const core::SlotLayout& layout, const StepLimits& limits);
 
   // Most changes that one step can bring.
   static int64_t max_changes(const core::SlotLayout& layout, const StepLimits& limits);
@@ -35,6 +35,8 @@ class SlotTable {
   void apply(const Step& step, SlotChanges& changes);
   // Slots whose prompt ended in this step decode from the next one on.
   void finish_prefills(const Step& step);
+  // Somebody else than a step has computed a slot's first positions (Runner::prefill_logits).
+  void note_length(int32_t slot, int32_t length);
 
   // Rows of the step applied last, ascending.
   const std::vector<int32_t>& decode_slots() const { return decode_slots_; }
@@ -44,6 +46,8 @@ class SlotTable {
   const std::vector<int32_t>& stop_ids(int32_t slot) const {
     return slots_[static_cast<size_t>(slot)].stop_ids;
   }
+  // The position that the slot would decode at.
+  int32_t length(int32_t slot) const { return slots_[static_cast<size_t>(slot)].length; }
   // -1 = none.
   int32_t num_logprobs(int32_t slot) const {
     return slots_[static_cast<size_t>(slot)].num_logprobs;
@@ -51,19 +55,32 @@ class SlotTable {
 
  private:
   enum class Phase : uint8_t { kFree, kPrefilling, kDecoding };
-  struct Slot {
+  // What a step may do with a slot.
+  struct State {
     Phase phase = Phase::kFree;
+    int32_t length = 0;   // positions computed
+    int32_t columns = 0;  // of its block table, from the first on, that it was given
+  };
+  struct Slot : State {
     bool keeps_counts = false;
     int32_t num_logprobs = -1;
     std::vector<int32_t> stop_ids;
   };
 
   void check(const Step& step);
+  void check_membership(const Step& step);
+  void check_blocks(const Step& step);
+  void pick_decode_slots(const Step& step);
+  void check_prefills(const Step& step);
+  // Positions that the slot's blocks and the rotary table have.
+  int64_t room(const State& state) const;
   void admit(const Admission& admission, SlotChanges& changes);
 
   const core::SlotLayout layout_;
+  const int32_t block_size_;
+  const int32_t max_positions_;
   std::vector<Slot> slots_;    // [num_slots]
-  std::vector<Phase> after_;   // [num_slots] scratch of check(): phases once membership has changed
+  std::vector<State> after_;   // [num_slots] scratch of check(): slots once blocks are theirs
   std::vector<uint8_t> held_;  // [num_slots] scratch
   std::vector<int32_t> decode_slots_;
   std::vector<int32_t> counts_to_clear_;

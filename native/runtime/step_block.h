@@ -14,6 +14,7 @@ struct StepLimits {
   int32_t num_blocks = 0;
   int32_t max_blocks_per_slot = 0;
   int32_t block_size = 0;
+  int32_t max_positions = 0;  // rows of the rotary table
   int32_t max_batched_tokens = 0;
   int32_t vocab_size = 0;
 };

@@ -105,8 +105,10 @@ const DEFAULT_GPU_MEMORY_UTILIZATION = 0.9;
 const MAX_SEQS = 65_536;
 const MAX_CPU_THREADS = 1024;
 const MAX_BLOCK_SIZE = 1024;
+/** What the native code counts positions with. */
+const MAX_INT32 = 2 ** 31 - 1;
 /** What a timer can hold. */
-const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+const MAX_TIMEOUT_MS = MAX_INT32;
 
 /** 1, 2, 4, 8, 16, 24, … 512: the 67 sizes that comparisons with vLLM use. */
 const VLLM_CAPTURE_SIZES: readonly number[] = [
@@ -147,7 +149,7 @@ const engineOptionsSchema = z
     enforceEager: z.boolean().optional(),
     gcPolicy: gcPolicySchema.optional(),
     maxNumSeqs: count(MAX_SEQS).optional(),
-    maxModelLen: count().optional(),
+    maxModelLen: count(MAX_INT32).optional(),
     blockSize: count(MAX_BLOCK_SIZE).optional(),
     kvCacheBytes: count().optional(),
     gpuMemoryUtilization: z.number().gt(0).max(1).optional(),

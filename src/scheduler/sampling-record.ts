@@ -9,10 +9,22 @@ const float = new Float32Array(1);
 const floatBits = new Int32Array(float.buffer);
 const record = new Int32Array(ADMIT_WORDS);
 
-/** The bits of a number as a float32. */
+const MAX_INT32 = 2 ** 31 - 1;
+const MAX_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
+const LEAST_FLOAT32 = 2 ** -149;
+
+/**
+ * The bits of a number as a float32. Beyond its range stands the float nearest to the number: a
+ * temperature of 1e300 means what the largest float means, and infinity would be refused.
+ */
 function bitsOf(value: number): number {
-  float[0] = value;
+  float[0] = Math.min(Math.max(value, -MAX_FLOAT32), MAX_FLOAT32);
   return floatBits[0] ?? 0;
+}
+
+/** The same for a number that must not become 0. */
+function positiveBitsOf(value: number): number {
+  return bitsOf(Math.max(value, LEAST_FLOAT32));
 }
 
 /**
@@ -38,15 +50,16 @@ export function writeAdmission(out: WordBuffer, sequence: Sequence, seen: SeenTo
   // The prompt's own length, also when generated tokens are fed again after a preemption.
   record[Admit.promptLength] = promptIds.length;
   record[Admit.temperature] = bitsOf(params.temperature);
-  record[Admit.topK] = params.topK;
-  record[Admit.topP] = bitsOf(params.topP);
+  // No vocabulary and no context is as large, so that the largest word means the same.
+  record[Admit.topK] = Math.min(params.topK, MAX_INT32);
+  record[Admit.topP] = positiveBitsOf(params.topP);
   record[Admit.minP] = bitsOf(params.minP);
   record[Admit.seedLow] = Number(BigInt.asIntN(32, seed));
   record[Admit.seedHigh] = Number(BigInt.asIntN(32, seed >> 32n));
   record[Admit.presencePenalty] = bitsOf(params.presencePenalty);
   record[Admit.frequencyPenalty] = bitsOf(params.frequencyPenalty);
-  record[Admit.repetitionPenalty] = bitsOf(params.repetitionPenalty);
-  record[Admit.minLength] = promptIds.length + params.minTokens;
+  record[Admit.repetitionPenalty] = positiveBitsOf(params.repetitionPenalty);
+  record[Admit.minLength] = Math.min(promptIds.length + params.minTokens, MAX_INT32);
   record[Admit.numLogprobs] = params.numLogprobs;
   record[Admit.numStopIds] = params.stopTokenIds.length;
   record[Admit.numBias] = params.logitBias.length;

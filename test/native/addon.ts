@@ -47,7 +47,8 @@ export function loadedRunner(overrides: Partial<NativeRunnerOptions> = {}): Nati
 
 const bits = new DataView(new ArrayBuffer(4));
 
-function floatBits(value: number): number {
+/** The bits of a number as a float32. */
+export function floatBits(value: number): number {
   bits.setFloat32(0, value);
   return bits.getInt32(0);
 }

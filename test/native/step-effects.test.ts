@@ -1,8 +1,8 @@
 // What the sections of a step do on a device: shared and copied blocks, seen tokens, masks, flags.
 import { afterEach, describe, expect, it } from 'vitest';
-import { RESULT_HEADER_WORDS, RowFlag, StepHeader } from '../../src/protocol/step-block.js';
+import { RESULT_HEADER_WORDS, RowFlag } from '../../src/protocol/step-block.js';
 import type { NativeRunner } from '../../src/workers/native.js';
-import { admission, loadedRunner, StepDriver, type StepParts, step } from './addon.js';
+import { admission, floatBits, loadedRunner, StepDriver, type StepParts, step } from './addon.js';
 
 const BLOCK_SIZE = 16;
 const VOCAB = 512;
@@ -168,27 +168,3 @@ describe('flags', () => {
     expect(stopped).toMatchObject({ token: free.token, flags: RowFlag.stopped });
   });
 });
-
-describe('a step that breaks the format', () => {
-  const broken: [string, () => Int32Array][] = [
-    ['a spare header word', () => step(1, {}).with(StepHeader.numMasks + 1, 1)],
-    ['a copy from a block that does not exist', () => step(1, { copies: [[1 << 20, 0]] })],
-    ['a mask for a free slot', () => step(1, { masks: [{ slot: 3, words: zeros(VOCAB / 32) }] })],
-    ['a mask cut short', () => step(1, { masks: [{ slot: 3, words: zeros(3) }] })],
-    ['more seen tokens than words', () => step(1, { admitted: [admission(0, { numSeen: 9 })] })],
-  ];
-  it.each(broken)('is refused: %s', (_, words) => {
-    const steps = driver();
-    expect(() => steps.runner.submit(words())).toThrow(
-      expect.objectContaining({ code: 'ERR_PROTOCOL' }),
-    );
-  });
-});
-
-function zeros(count: number): number[] {
-  return new Array<number>(count).fill(0);
-}
-
-function floatBits(value: number): number {
-  return new Int32Array(Float32Array.of(value).buffer)[0] ?? 0;
-}

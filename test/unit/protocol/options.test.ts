@@ -65,6 +65,7 @@ describe('engine options', () => {
     [{ model, captureSizes: 'all' }, 'captureSizes: '],
     [{ model, maxNumSeqs: 1.5 }, 'maxNumSeqs: '],
     [{ model, maxModelLen: -1 }, 'not -1'],
+    [{ model, maxModelLen: 2 ** 32 + 512 }, 'not 4294967808'],
     [{ model, blockSize: 0 }, 'blockSize: '],
     [{ model, gpuMemoryUtilization: 1.1 }, 'gpuMemoryUtilization: '],
     [{ model, gpuMemoryUtilization: 0.5, kvCacheBytes: 1 }, 'excludes gpuMemoryUtilization'],

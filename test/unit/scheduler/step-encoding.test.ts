@@ -17,6 +17,28 @@ function sequenceOf(shape: Parameters<typeof requestOf>[0], choice = 0): Sequenc
   return sequence;
 }
 
+describe('numbers that no word holds', () => {
+  it('become the nearest one that means the same, and never wrap', () => {
+    const writer = new StepBlockWriter();
+    const params = paramsOf({
+      temperature: 1e300,
+      topK: 2 ** 32 + 1,
+      topP: 1e-300,
+      repetitionPenalty: 1e-300,
+      minTokens: Number.MAX_SAFE_INTEGER,
+    });
+    writer.admit(sequenceOf({ key: 1, params }), NOTHING_SEEN);
+    const words = readStep(writer.finish(1, 0)).admitted[0]?.words ?? [];
+    const float = (name: keyof typeof Admit) => floatOf(words[Admit[name]] ?? 0);
+    expect(words[Admit.topK]).toBe(2 ** 31 - 1);
+    expect(words[Admit.minLength]).toBe(2 ** 31 - 1);
+    expect(float('temperature')).toBeGreaterThan(3.4e38);
+    expect(float('temperature')).toBeLessThan(Number.POSITIVE_INFINITY);
+    expect(float('topP')).toBeGreaterThan(0);
+    expect(float('repetitionPenalty')).toBeGreaterThan(0);
+  });
+});
+
 describe('a step block', () => {
   it('reads back section by section, whatever the order it was written in', () => {
     const writer = new StepBlockWriter();
