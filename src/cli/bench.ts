@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import type { Engine } from '../host/engine.js';
 import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
 import type { DeviceMetrics, StartupReport } from '../protocol/report.js';
-import { parseCount, parseRange, parseNatural, type Range } from './arguments.js';
+import { parseCount, parseNatural, parseRange, type Range } from './arguments.js';
 import { metricsSince } from './bench-metrics.js';
 import { randomRequests } from './bench-requests.js';
 import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { EventEmitter } from 'eventemitter3';
+import { PermafrostError } from '../protocol/errors.js';
 import {
   type EngineConfig,
   type EngineOptions,
@@ -18,9 +19,12 @@ import type {
   SamplingParams,
   StreamChunk,
 } from '../protocol/requests.js';
+import { refuseInsideScheduler } from '../protocol/scheduler-marker.js';
+import { onAbort } from './abort-watch.js';
 import { Batch, type BatchInput, type BatchOptions } from './batch.js';
 import { openRequest, requestId, toCompletion } from './request-port.js';
 import { SchedulerClient } from './scheduler-client.js';
+import { prepareLaunch } from './scheduler-launch.js';
 import { spawnScheduler } from './scheduler-process.js';
 import { streamRequest } from './stream.js';
 
@@ -85,7 +89,7 @@ export class Engine implements AsyncDisposable {
    * @returns the engine, ready for requests.
    * @throws ERR_BAD_OPTION, ERR_NO_DEVICE, ERR_MODEL_NOT_FOUND, ERR_MODEL_CONFIG,
    *   ERR_MODEL_WEIGHTS, ERR_TOKENIZER, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_ADDON,
-   *   ERR_STARTUP_TIMEOUT, ERR_DEVICE_LOST. Nothing of the engine is left then.
+   *   ERR_PROCESS, ERR_STARTUP_TIMEOUT, ERR_DEVICE_LOST, ERR_ABORTED. Nothing of the engine is left then.
    * @example
    * const engine = await Engine.start({
    *   model: './models/tiny',
@@ -95,6 +99,14 @@ export class Engine implements AsyncDisposable {
   static async start(options: EngineOptions): Promise<Engine> {
     const requestedAtMs = monotonicMs();
     const config = resolveEngineOptions(options, process.env);
+    const { signal } = options;
+    refuseInsideScheduler(process.env);
+    throwIfAborted(signal);
+    const { nodePath } = config;
+    const launch = await prepareLaunch({ nodePath, signal }).catch((error: unknown) => {
+      throwIfAborted(signal);
+      throw error;
+    });
     const events = new EventEmitter<EngineEvents>();
     const { capture, device, restart, startup, warning } = options.on ?? {};
     if (capture !== undefined) events.on('capture', capture);
@@ -105,7 +117,7 @@ export class Engine implements AsyncDisposable {
     const client = new SchedulerClient({
       config,
       requestedAtMs,
-      connect: (listener) => spawnScheduler(listener, { devices: config.devices }),
+      connect: (listener) => spawnScheduler(listener, launch, config.devices),
       events: {
         capture: (event) => guard(() => events.emit('capture', event)),
         device: (event) => guard(() => events.emit('device', event)),
@@ -114,13 +126,18 @@ export class Engine implements AsyncDisposable {
         warning: (event) => guard(() => events.emit('warning', event)),
       },
     });
+    void client.gone.then(() => launch.reserve.close());
+    const stopWatching = onAbort(signal, () => client.cancelStart(abortError(signal)));
     const rehearsal = new AbortController();
     if (canRehearse(availableParallelism())) {
       void rehearseBeside(config, rehearsal.signal, (message) =>
         guard(() => events.emit('warning', { message })),
       );
     }
-    const report = await client.ready.finally(() => rehearsal.abort());
+    const report = await client.ready.finally(() => {
+      rehearsal.abort();
+      stopWatching();
+    });
     return new Engine(client, events, report);
   }
 
@@ -236,6 +253,16 @@ export class Engine implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function abortError(signal: AbortSignal | undefined): PermafrostError {
+  const message = 'the start of the engine was aborted by its signal';
+  return new PermafrostError('ERR_ABORTED', message, { cause: signal?.reason });
+}
+
+/** @throws ERR_ABORTED */
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
 }
 
 function toRequest(prompt: Prompt, options: GenerateOptions): BatchRequest {

@@ -1,6 +1,8 @@
 /** How often, and after how long, a lost scheduler process is started again. */
 
 const FIRST_DELAY_MS = 100;
+/** Where there are no descriptors, memory or processes left for another one, some may be later. */
+const FIRST_DELAY_WITHOUT_START_MS = 1000;
 const MAX_DELAY_MS = 10_000;
 
 export interface Restart {
@@ -19,10 +21,14 @@ export class RestartPolicy {
     this.#maxInRow = maxInRow;
   }
 
-  /** The process was lost: its next start, or null when there is to be none. */
-  next(): Restart | null {
+  /**
+   * The process was lost: its next start, or null when there is to be none.
+   * @param hasStarted False: there was none, it could not be started.
+   */
+  next(hasStarted: boolean): Restart | null {
     if (this.#numInRow >= this.#maxInRow) return null;
-    const delayMs = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** this.#numInRow);
+    const firstDelayMs = hasStarted ? FIRST_DELAY_MS : FIRST_DELAY_WITHOUT_START_MS;
+    const delayMs = Math.min(MAX_DELAY_MS, firstDelayMs * 2 ** this.#numInRow);
     this.#numInRow++;
     return { attempt: this.#numInRow, delayMs };
   }

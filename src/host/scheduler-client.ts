@@ -41,6 +41,8 @@ interface MetricsQuery {
 export class SchedulerClient implements RequestPort {
   /** Settles when the engine is ready, or its first process gone. */
   readonly ready: Promise<StartupReport>;
+  /** Resolves when there is no process and will be none. */
+  readonly gone: Promise<void>;
   readonly #options: SchedulerClientOptions;
   readonly #now: () => number;
   readonly #pending = new PendingRequests();
@@ -48,7 +50,6 @@ export class SchedulerClient implements RequestPort {
   readonly #queue: OutgoingQueue;
   readonly #restarts: RestartPolicy;
   readonly #roster: DeviceRoster;
-  readonly #gone: Promise<void>;
   /** null between two processes. */
   #session: SchedulerSession | null = null;
   #state: 'starting' | 'running' | 'restarting' | 'ending' | 'gone' = 'starting';
@@ -66,7 +67,7 @@ export class SchedulerClient implements RequestPort {
     const { config, requestedAtMs, now = monotonicMs } = options;
     this.#options = options;
     this.#now = now;
-    this.#gone = new Promise((resolve) => {
+    this.gone = new Promise((resolve) => {
       this.#resolveGone = resolve;
     });
     this.ready = new Promise((resolve, reject) => {
@@ -134,18 +135,26 @@ export class SchedulerClient implements RequestPort {
 
   /** Fails what is open and ends the process. Idempotent; resolves when it is gone. */
   close(): Promise<void> {
-    if (this.#state === 'ending' || this.#state === 'gone') return this.#gone;
+    if (this.#state === 'ending' || this.#state === 'gone') return this.gone;
     const error = new PermafrostError('ERR_CLOSED', 'the engine is closed');
     if (this.#session === null) {
       this.#end(error);
-      return this.#gone;
+      return this.gone;
     }
     this.#endError = error;
     this.#state = 'ending';
     this.#failOpen(error);
     this.#session.close();
     this.#updateReference();
-    return this.#gone;
+    return this.gone;
+  }
+
+  /** Ends a start at once, for this reason. Without effect when the engine is ready or over. */
+  cancelStart(error: PermafrostError): void {
+    if (this.#state !== 'starting') return;
+    this.#endError = error;
+    this.#state = 'ending';
+    this.#session?.kill(error.message);
   }
 
   #startProcess(requestedAtMs: number, isRestart: boolean): void {
@@ -235,7 +244,7 @@ export class SchedulerClient implements RequestPort {
     this.#blame(end);
     // Who hears of a failure may close the engine.
     if (this.#isOver()) return;
-    const restart = this.#restarts.next();
+    const restart = this.#restarts.next(end.hasStarted);
     if (restart === null) {
       const { maxRestarts } = this.#options.config;
       const advice = `${maxRestarts} restarts in a row finished no row; start a new engine`;

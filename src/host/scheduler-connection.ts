@@ -1,5 +1,6 @@
 /** What the host needs of the scheduler process: messages both ways, and to know when it is gone. */
 
+import type { PermafrostError } from '../protocol/errors.js';
 import type { HostMessage, SchedulerMessage } from '../protocol/messages.js';
 
 export interface SchedulerListener {
@@ -15,6 +16,8 @@ export interface ProcessEnd {
   readonly reason: string;
   /** Someone else ended it, such as an operator or the kernel: nothing that it did itself. */
   readonly isForeign: boolean;
+  /** Why there was no scheduler process to begin with; absent: there was one. */
+  readonly startError?: PermafrostError;
 }
 
 export interface SchedulerConnection {
@@ -30,4 +33,5 @@ export interface SchedulerConnection {
   kill(reason: string): void;
 }
 
+/** Never throws: a process that can't be started is one that is gone, which is told later. */
 export type ConnectScheduler = (listener: SchedulerListener) => SchedulerConnection;

@@ -33,8 +33,10 @@ export interface SchedulerSessionOptions {
 export interface SessionEnd {
   /** What happened, as a clause. */
   readonly reason: string;
-  /** The process's own last word, or that it was too slow; null: it just went. */
+  /** The process's own last word, that it was too slow, or never was; null: it just went. */
   readonly error: PermafrostError | null;
+  /** False: it could not be started. */
+  readonly hasStarted: boolean;
   /** The device that brought it down; null = it is not known. */
   readonly lost: LostDevice | null;
   /** Requests that may have brought it down; null = all that a device had. */
@@ -94,6 +96,12 @@ export class SchedulerSession {
     this.#connection.setReferenced(isReferenced);
   }
 
+  /** Ends the process at once. */
+  kill(reason: string): void {
+    this.#isEnding = true;
+    this.#connection.kill(reason);
+  }
+
   /** Ends the process, by force if need be. */
   close(): void {
     this.#isEnding = true;
@@ -133,14 +141,15 @@ export class SchedulerSession {
     this.#killAfter(FAILED_TIMEOUT_MS);
   }
 
-  #takeGone({ reason, isForeign }: ProcessEnd): void {
+  #takeGone({ reason, isForeign, startError }: ProcessEnd): void {
     this.#clearTimer();
     this.#heartbeat.stop();
-    const error = this.#error;
+    const error = this.#error ?? startError ?? null;
     const isUnprovoked = !this.#isReady || (isForeign && error === null);
     this.#options.onEnd({
       reason: error === null ? reason : `${error.message} (${error.code})`,
       error,
+      hasStarted: startError === undefined,
       lost: this.#lost,
       suspects: isUnprovoked ? [] : (this.#lost?.keys ?? null),
     });

@@ -16,6 +16,8 @@ export const ERROR_CODES = {
   ERR_DEVICE: 'a step failed on the device, which can go on',
   ERR_DEVICE_LOST: 'a device, its worker or the scheduler process is gone',
   ERR_POISONED: 'a request that took its device or the scheduler process down, even alone',
+  ERR_PROCESS: 'the scheduler process could not be started, or something else was in its place',
+  ERR_ABORTED: 'the signal of Engine.start aborted before the engine was ready',
   ERR_STARTUP_TIMEOUT: 'the engine did not become ready in startupTimeoutMs',
   ERR_CLOSED: 'the engine is closed or closing',
   ERR_NATIVE_ADDON: 'the native addon is missing or does not load',

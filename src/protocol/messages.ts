@@ -98,6 +98,12 @@ export interface LostDevice {
   readonly keys: readonly number[];
 }
 
+/** The first thing that a scheduler process says: that it is one, and no other program. */
+export interface SchedulerHello {
+  readonly kind: 'hello';
+  readonly version: string;
+}
+
 export type SchedulerMessage =
   | { readonly kind: 'capture'; readonly event: CaptureEvent }
   | { readonly kind: 'device'; readonly event: DeviceEvent }

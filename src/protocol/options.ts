@@ -2,6 +2,8 @@
 
 import { resolve } from 'node:path';
 import * as z from 'zod';
+import { isAbortSignal } from './abort-signal.js';
+import { PermafrostError } from './errors.js';
 import type { EngineEvents, GcPolicy } from './report.js';
 import { check } from './validation.js';
 
@@ -48,6 +50,14 @@ export interface EngineOptions {
   readonly maxRestarts?: number;
   /** Threads of each CPU device. Default: the machine's cores divided among them. */
   readonly cpuThreads?: number;
+  /**
+   * The Node, 20 or later, that runs the scheduler process. Default: PERMAFROST_NODE, else the one
+   * that runs this process, else, when this process is an application that is its own executable, the
+   * first one on the PATH.
+   */
+  readonly nodePath?: string;
+  /** Ends the start early: it rejects with ERR_ABORTED. Without effect on an engine that is ready. */
+  readonly signal?: AbortSignal;
   /** Listeners attached before the start, so that its events are heard. */
   readonly on?: Partial<EngineEvents>;
 }
@@ -72,6 +82,8 @@ export interface EngineConfig {
   readonly maxRestarts: number;
   /** Threads of each CPU device; null = the machine's cores divided among them. */
   readonly cpuThreads: number | null;
+  /** A path, or a name to look for on the PATH; null = none is named. */
+  readonly nodePath: string | null;
 }
 
 /** What one worker is started with: everything resolved for its device. */
@@ -158,6 +170,8 @@ const engineOptionsSchema = z
     stepTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
     maxRestarts: z.int().min(0).optional(),
     cpuThreads: count(MAX_CPU_THREADS).optional(),
+    nodePath: z.string().min(1).optional(),
+    signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
     on: z
       .strictObject({
         capture: listener,
@@ -178,7 +192,8 @@ const engineOptionsSchema = z
  * Checks what a host gave and applies defaults and environment.
  *
  * @param options {@link EngineOptions}; anything else is refused, unknown names too.
- * @param env Where `PERMAFROST_ENABLE_CUDAGRAPH_GC=1` makes 'collect-per-graph' the default policy.
+ * @param env Where `PERMAFROST_ENABLE_CUDAGRAPH_GC=1` makes 'collect-per-graph' the default policy,
+ *   and `PERMAFROST_NODE` names a Node.
  * @throws ERR_BAD_OPTION with the option's path and its value.
  */
 export function resolveEngineOptions(
@@ -191,7 +206,7 @@ export function resolveEngineOptions(
   });
   const { devices = 'auto', captureSizes = 'default' } = given;
   return {
-    model: resolve(given.model),
+    model: absolutePath('model', given.model),
     devices: devices === 'auto' ? 'auto' : devices.map(canonicalDevice),
     captureSizes: captureSizes === 'vllm67' ? VLLM_CAPTURE_SIZES : captureSizes,
     maxCaptureSize: given.maxCaptureSize ?? null,
@@ -207,7 +222,22 @@ export function resolveEngineOptions(
     stepTimeoutMs: given.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
     maxRestarts: given.maxRestarts ?? DEFAULT_MAX_RESTARTS,
     cpuThreads: given.cpuThreads ?? null,
+    nodePath: nodePathOf(given.nodePath ?? (env.PERMAFROST_NODE || null)),
   };
+}
+
+function nodePathOf(named: string | null): string | null {
+  return named?.includes('/') ? absolutePath('nodePath', named) : named;
+}
+
+/** As the working directory is now: it may be another one when a process is started again. */
+function absolutePath(name: string, path: string): string {
+  try {
+    return resolve(path);
+  } catch (cause) {
+    const message = `${name}: '${path}' is relative to a working directory that is gone; give a whole path`;
+    throw new PermafrostError('ERR_BAD_OPTION', message, { cause });
+  }
 }
 
 function defaultGcPolicy(env: Readonly<Record<string, string | undefined>>): GcPolicy {

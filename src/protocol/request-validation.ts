@@ -1,10 +1,11 @@
 /** Checks requests where they enter the engine: types and ranges; what needs the model comes later. */
 
 import * as z from 'zod';
+import { isAbortSignal } from './abort-signal.js';
 import { PermafrostError } from './errors.js';
+import { jsonObjectSchema } from './json-object.js';
 import type { BatchRequest } from './requests.js';
 import { MAX_LOGIT_BIAS, MAX_TOP_LOGPROBS } from './step-block.js';
-import { jsonObjectSchema } from './json-object.js';
 import { check } from './validation.js';
 
 const MAX_STOP_STRINGS = 16;
@@ -90,9 +91,7 @@ const requestSchema = z.strictObject({
   params: samplingParamsSchema.optional(),
   priority: z.number().optional(),
   deadlineMs: z.number().min(0).optional(),
-  signal: z
-    .custom<AbortSignal>((value) => value instanceof AbortSignal, 'must be an AbortSignal')
-    .optional(),
+  signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
 });
 
 /**

@@ -2,7 +2,8 @@
 
 import type { Socket } from 'node:net';
 import { encodeFrame, FrameReader } from '../protocol/codec.js';
-import type { HostMessage, SchedulerMessage } from '../protocol/messages.js';
+import type { HostMessage, SchedulerHello, SchedulerMessage } from '../protocol/messages.js';
+import { VERSION } from '../protocol/version.js';
 
 export interface HostConnectionListener {
   onMessage(message: HostMessage): void;
@@ -11,7 +12,7 @@ export interface HostConnectionListener {
 }
 
 /**
- * Sends at once and lets the socket buffer. While the host does not read, nothing more is read from
+ * Says who it is, sends at once, and lets the socket buffer. While the host does not read, nothing more is read from
  * it either: then what is buffered is bounded by the requests it has open.
  */
 export class HostConnection {
@@ -37,11 +38,11 @@ export class HostConnection {
     socket.on('end', () => gone(null));
     socket.on('close', () => gone(null));
     socket.on('error', gone);
+    this.#write({ kind: 'hello', version: VERSION });
   }
 
   send(message: SchedulerMessage): void {
-    if (this.#isGone || this.#socket.destroyed) return;
-    if (!this.#socket.write(encodeFrame(message))) this.#socket.pause();
+    if (!this.#isGone && !this.#socket.destroyed) this.#write(message);
   }
 
   /** Resolves when all that was sent is with the operating system, or the host is gone. */
@@ -51,5 +52,9 @@ export class HostConnection {
       this.#socket.once('close', () => resolve());
       this.#socket.end(resolve);
     });
+  }
+
+  #write(message: SchedulerHello | SchedulerMessage): void {
+    if (!this.#socket.write(encodeFrame(message))) this.#socket.pause();
   }
 }

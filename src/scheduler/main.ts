@@ -6,6 +6,7 @@
 import { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { monotonicMs } from '../protocol/phase-clock.js';
+import { SCHEDULER_MARKER } from '../protocol/scheduler-marker.js';
 import { EngineProcess } from './engine-process.js';
 import { HostConnection } from './host-connection.js';
 import { ThreadDevicePool } from './pools/device-pool.js';
@@ -19,6 +20,9 @@ const FLUSH_TIMEOUT_MS = 1000;
 function kill(): void {
   process.kill(process.pid, 'SIGKILL');
 }
+
+// What this process starts is no scheduler process.
+delete process.env[SCHEDULER_MARKER];
 
 const numCores = availableParallelism();
 const engine = new EngineProcess({

@@ -3,8 +3,10 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type * as batch from '../../../src/host/batch.js';
 import type * as client from '../../../src/host/scheduler-client.js';
+import type * as launching from '../../../src/host/scheduler-launch.js';
 import type * as spawn from '../../../src/host/scheduler-process.js';
 import type * as stream from '../../../src/host/stream.js';
 import type { CaptureEvent, DeviceEvent, EngineOptions, RestartEvent } from '../../../src/index.js';
@@ -16,12 +18,13 @@ import { childrenOf, DIST, isRunning } from '../engines.js';
 const load = (path: string) => import(new URL(path, DIST).href);
 const { Batch }: typeof batch = await load('host/batch.js');
 const { SchedulerClient }: typeof client = await load('host/scheduler-client.js');
+const { prepareLaunch }: typeof launching = await load('host/scheduler-launch.js');
 const { spawnScheduler }: typeof spawn = await load('host/scheduler-process.js');
 const { streamRequest }: typeof stream = await load('host/stream.js');
 const { resolveEngineOptions }: typeof options = await load('protocol/options.js');
 const { monotonicMs }: typeof clock = await load('protocol/phase-clock.js');
 
-const ENTRY = new URL('scheduler.mjs', import.meta.url);
+const ENTRY = fileURLToPath(new URL('scheduler.mjs', import.meta.url));
 
 export class DisturbedEngine implements AsyncDisposable {
   readonly restarts: RestartEvent[] = [];
@@ -34,14 +37,14 @@ export class DisturbedEngine implements AsyncDisposable {
   readonly #client: client.SchedulerClient;
   readonly #folder = mkdtempSync(join(tmpdir(), 'permafrost-'));
 
-  private constructor(given: EngineOptions) {
-    process.env.PERMAFROST_TEST_ORDER = join(this.#folder, 'order');
+  private constructor(given: EngineOptions, launch: launching.SchedulerLaunch) {
+    const env = { ...launch.env, PERMAFROST_TEST_ORDER: join(this.#folder, 'order') };
     this.#client = new SchedulerClient({
       config: resolveEngineOptions(given, {}),
       requestedAtMs: monotonicMs(),
       connect: (listener) => {
         const before = childrenOf(process.pid);
-        const connection = spawnScheduler(listener, { devices: [], entry: ENTRY });
+        const connection = spawnScheduler(listener, { ...launch, env, entry: ENTRY }, []);
         this.pids.push(...childrenOf(process.pid).filter((pid) => !before.includes(pid)));
         return connection;
       },
@@ -61,7 +64,7 @@ export class DisturbedEngine implements AsyncDisposable {
   }
 
   static async start(given: EngineOptions): Promise<DisturbedEngine> {
-    const engine = new DisturbedEngine(given);
+    const engine = new DisturbedEngine(given, await prepareLaunch({ nodePath: null }));
     await engine.#client.ready;
     return engine;
   }

@@ -23,12 +23,26 @@ describe('engine options', () => {
       stepTimeoutMs: 120_000,
       maxRestarts: 5,
       cpuThreads: null,
+      nodePath: null,
     });
   });
 
   test('name devices in one way', () => {
     const { devices } = resolveEngineOptions({ model, devices: ['cpu', 'cuda', 'cuda:12'] }, {});
     expect(devices).toEqual(['cpu:0', 'cuda:0', 'cuda:12']);
+  });
+
+  test('name a Node, by a path from the working directory or a name on the PATH', () => {
+    const env = { PERMAFROST_NODE: '/opt/node/bin/node' };
+    expect(resolveEngineOptions({ model }, env).nodePath).toBe('/opt/node/bin/node');
+    expect(resolveEngineOptions({ model, nodePath: './node' }, env).nodePath).toBe(resolve('node'));
+    expect(resolveEngineOptions({ model, nodePath: 'node22' }, env).nodePath).toBe('node22');
+    expect(resolveEngineOptions({ model }, { PERMAFROST_NODE: '' }).nodePath).toBeNull();
+  });
+
+  test('take the signal of another realm', () => {
+    const signal = { aborted: false, reason: undefined, addEventListener() {} };
+    expect(resolveEngineOptions({ model, signal }, {}).model).toBe(model);
   });
 
   test('know vllm67 as 67 sizes: 1, 2, 4, and every 8 to 512', () => {
@@ -74,6 +88,8 @@ describe('engine options', () => {
     [{ model, startupTimeoutMs: 0 }, 'startupTimeoutMs: '],
     [{ model, startupTimeoutMs: 2 ** 31 }, 'startupTimeoutMs: '],
     [{ model, cpuThreads: '4' }, 'cpuThreads: '],
+    [{ model, nodePath: '' }, 'nodePath: '],
+    [{ model, signal: {} }, 'signal: must be an AbortSignal'],
     [{ model, on: { captured: () => {} } }, 'on.captured: unknown name'],
     [{ model, on: { capture: 1 } }, 'on.capture: must be a function'],
     ['models/tiny', 'the options: '],

@@ -19,6 +19,7 @@ export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
     stepTimeoutMs: 60_000,
     maxRestarts: 5,
     cpuThreads: null,
+    nodePath: null,
     ...config,
   };
 }

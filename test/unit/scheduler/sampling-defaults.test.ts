@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
 import type { SamplingParams } from '../../../src/protocol/requests.js';
+import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
 import { resolveParams as resolve } from '../../../src/scheduler/resolved-request.js';
 
 const resolveParams = (params: SamplingParams, on: Parameters<typeof resolve>[1]) =>
