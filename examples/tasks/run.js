@@ -18,7 +18,7 @@ async function runBatch() {
   const child = spawn(
     process.execPath,
     [path('dist/cli/main.js'), 'run-batch', '--json', '--model', 'models/tiny', '--devices', 'auto']
-      .concat(['-i', 'examples/tasks/requests.jsonl', '-o', RESULTS]),
+      .concat(['-i', 'examples/tasks/requests.jsonl', '-o', RESULTS, '--overwrite']),
     { cwd: path('.'), stdio: ['inherit', 'pipe', 'inherit'] },
   );
   const [output, [code]] = await Promise.all([text(child.stdout), once(child, 'exit')]);

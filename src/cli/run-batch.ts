@@ -1,9 +1,11 @@
 /** `permafrost run-batch`: a thin skin on runBatchFile. */
 
 import type { Command } from 'commander';
-import { checkPaths, isResumable, STANDARD_STREAM } from '../jobs/job-paths.js';
-import { runBatchFile } from '../jobs/run-batch-file.js';
-import type { BatchFileSummary } from '../jobs/tally.js';
+import { JobFiles } from '../jobs/job-files.js';
+import { isResumable, nameOfOutput, STANDARD_STREAM } from '../jobs/job-paths.js';
+import { checkOptions } from '../jobs/job-settings.js';
+import { runHeld } from '../jobs/run-batch-file.js';
+import type { BatchFileProgress, BatchFileSummary } from '../jobs/tally.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { parseCount } from './arguments.js';
 import { BatchDisplay } from './batch-display.js';
@@ -20,6 +22,7 @@ interface RunBatchFlags extends EngineFlags {
   readonly output: string;
   readonly outputErrors?: string;
   readonly resume?: boolean;
+  readonly overwrite?: boolean;
   readonly maxInflight?: number;
   readonly json?: boolean;
 }
@@ -35,21 +38,33 @@ export function addRunBatch(program: Command, end: (code: ExitCode) => void): vo
     )
     .option('--output-errors <file>', 'error rows, which go to the output otherwise')
     .option('--resume', 'keep the rows that the outputs have, run the others')
+    .option(
+      '--overwrite',
+      'drop what the outputs hold; without it, or --resume, they must be empty',
+    )
     .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
     .option('--json', 'print the summary as JSON on stdout');
   addEngineFlags(command).action(async (flags: RunBatchFlags) => end(await runBatch(flags)));
 }
 
 async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
-  const { input, output, outputErrors, resume = false, maxInflight } = flags;
-  const paths = { input, output, resume, ...(outputErrors !== undefined && { outputErrors }) };
-  // The engine takes a while to start: what is known to be wrong is said before.
-  await checkPaths(paths);
+  const { input, output, outputErrors, resume, overwrite, maxInflight } = flags;
+  const settings = checkOptions({
+    input,
+    output,
+    ...(outputErrors !== undefined && { outputErrors }),
+    ...(resume !== undefined && { resume }),
+    ...(overwrite !== undefined && { overwrite }),
+    ...(maxInflight !== undefined && { maxInflight }),
+  });
   if (flags.json === true && [output, outputErrors].includes(STANDARD_STREAM)) {
     throw new PermafrostError('ERR_BAD_OPTION', '--json writes to standard output, and so do rows');
   }
+  // The engine takes a while to start: what is known to be wrong is said before, and what is free
+  // before stays so.
+  await using files = await JobFiles.hold(settings);
   const progress = createProgress();
-  return withEngine(engineOptions(flags), progress, async (engine) => {
+  return await withEngine(engineOptions(flags), progress, async (engine) => {
     for (const { device, capture } of engine.startup.devices) {
       const [first, ...more] = regionLines(capture);
       progress.say(`${device}: ready, ${first}`);
@@ -59,12 +74,9 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
       progress.say('interrupted: the rows that run get 10 s to finish; Ctrl-C again stops at once'),
     );
     using display = new BatchDisplay({ progress, metrics: () => engine.metrics() });
-    const summary = await runBatchFile(engine, {
-      ...paths,
-      ...(maxInflight !== undefined && { maxInflight }),
-      signal: interruption.signal,
-      onProgress: (now) => display.update(now),
-    });
+    const { signal } = interruption;
+    const onProgress = (now: BatchFileProgress) => display.update(now);
+    const summary = await runHeld(engine, { ...settings, signal, onProgress }, files);
     display[Symbol.dispose]();
     progress.stop();
     for (const line of summaryLines(summary, flags)) progress.say(line);
@@ -94,14 +106,10 @@ function summaryLines(
     `${formatCount(promptTokens)} prompt and ${formatCount(completionTokens)} output tokens, ` +
       `${rate(promptTokens)} and ${rate(completionTokens)} a second`,
     ...Object.entries(summary.errorsByCode).map(([code, count]) => `  ${code}: ${count}`),
-    `results: ${nameOf(output)}`,
-    ...(outputErrors === undefined ? [] : [`errors: ${nameOf(outputErrors)}`]),
+    `results: ${nameOfOutput(output)}`,
+    ...(outputErrors === undefined ? [] : [`errors: ${nameOfOutput(outputErrors)}`]),
     ...(isLeft && canResume ? ['run again with --resume to go on'] : []),
   ];
-}
-
-function nameOf(path: string): string {
-  return path === STANDARD_STREAM ? 'standard output' : path;
 }
 
 function exitCode(summary: BatchFileSummary): ExitCode {

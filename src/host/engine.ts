@@ -249,6 +249,11 @@ export class Engine implements AsyncDisposable {
     return this.#client.close();
   }
 
+  /** Whether the engine takes no more calls: it was closed, or its process is gone for good. */
+  get isClosed(): boolean {
+    return this.#client.isClosed;
+  }
+
   /** `await using engine = await Engine.start(…)` closes it at the end of the block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();

@@ -88,6 +88,11 @@ export class SchedulerClient implements RequestPort {
     this.#startProcess(requestedAtMs, false);
   }
 
+  /** Whether every further call fails. */
+  get isClosed(): boolean {
+    return this.#endError !== null;
+  }
+
   reserveKey(): number {
     return this.#nextKey++;
   }

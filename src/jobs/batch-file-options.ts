@@ -1,5 +1,6 @@
 /** What a job is given. */
 
+import type { Writable } from 'node:stream';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
 import type { BatchFileProgress } from './tally.js';
 
@@ -9,26 +10,38 @@ export interface BatchEngine {
     requests: AsyncIterable<BatchRequest>,
     options: { readonly maxInflight?: number; readonly signal?: AbortSignal },
   ): AsyncIterable<BatchRow>;
+  /** An engine that says so runs nothing any more: no file is touched for it. */
+  readonly isClosed?: boolean;
 }
 
+/** The bytes of an input: a Node stream, or any async iterable of bytes or texts. */
+export type InputStream = AsyncIterable<Uint8Array | string>;
+
 export interface BatchFileOptions {
-  /** A JSONL file of requests in the OpenAI batch format; `-` is standard input, `.gz` is gzip. */
-  readonly input: string;
   /**
-   * The JSONL file of results, overwritten unless the job is resumed; `-` is standard output, `.gz`
-   * is gzip.
+   * Requests in the OpenAI batch format, as JSONL: a path, a file: URL, or a stream. The path `-` is
+   * standard input, `.gz` is gzip.
    */
-  readonly output: string;
+  readonly input: string | URL | InputStream;
+  /**
+   * Where the results go, as JSONL: a path, a file: URL, or a stream, which is ended with the job.
+   * The path `-` is standard output, `.gz` is gzip. A file that has content is refused unless
+   * `resume` or `overwrite` says what to do with it. While the job runs, its outputs are its own: a
+   * second job is refused.
+   */
+  readonly output: string | URL | Writable;
   /** Where error rows go, named like `output`. Default: to the output. */
-  readonly outputErrors?: string;
+  readonly outputErrors?: string | URL | Writable;
   /**
    * Keeps the rows that the outputs have and runs the others. Takes the input and the outputs of the
    * job's first run; the outputs are plain files. Default false.
    */
   readonly resume?: boolean;
+  /** Drops what the outputs hold. Default false. */
+  readonly overwrite?: boolean;
   /** Most rows in the engine at once; of a list of prompts, each counts. Default: the engine's. */
   readonly maxInflight?: number;
-  /** Longest line of the input that is taken, in bytes. Default 16 MiB. */
+  /** Longest line of the input that is taken, in bytes. Default 16 MiB, at most 256 MiB. */
   readonly maxLineBytes?: number;
   /** Called whenever a row is finished, and once at the start. */
   readonly onProgress?: (progress: BatchFileProgress) => void;

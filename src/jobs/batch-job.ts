@@ -4,64 +4,75 @@ import { randomUUID } from 'node:crypto';
 import { type ErrorCode, type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
 import { AdmittedRow } from './admitted-row.js';
-import type { BatchEngine, BatchFileOptions } from './batch-file-options.js';
+import type { BatchEngine } from './batch-file-options.js';
 import { readInputLines } from './input-lines.js';
+import type { JobSettings } from './job-settings.js';
 import type { Journal } from './journal.js';
 import { type Line, lineText } from './line-reader.js';
 import { type ParsedLine, parseBatchLine } from './openai-request.js';
 import { completionRow, errorRow, type RowStamp } from './openai-response.js';
 import { type BatchFileSummary, Tally } from './tally.js';
 
-const DEFAULT_MAX_LINE_BYTES = 16 << 20;
-const DEFAULT_DRAIN_MS = 10_000;
-
 /** Errors that say something about the engine and nothing about the row that got them. */
 const ENGINE_ERRORS: ReadonlySet<ErrorCode> = new Set(['ERR_CLOSED', 'ERR_DEVICE_LOST']);
+
+export interface BatchJobParts {
+  readonly engine: BatchEngine;
+  readonly journal: Journal;
+  /** null when it is not known. */
+  readonly totalRows: number | null;
+  readonly settings: JobSettings;
+  /** Aborts when the outputs are not the job's any more, with the error to tell as its reason. */
+  readonly lost: AbortSignal;
+}
 
 /** One run over one input. What it keeps of a row that is not in the engine is in the ledger. */
 export class BatchJob {
   readonly #engine: BatchEngine;
   readonly #journal: Journal;
-  readonly #options: BatchFileOptions;
+  readonly #settings: JobSettings;
+  readonly #lost: AbortSignal;
   readonly #tally: Tally;
-  readonly #maxLineBytes: number;
   /** Prompts in the engine, by their number of admission: {@link BatchRow.index}. */
   readonly #running = new Map<number, { readonly row: AdmittedRow; readonly part: number }>();
   #nextIndex = 0;
-  /** Ends what runs, after the caller's signal and its grace. */
+  /** Ends the reading of the input. */
+  readonly #admission = new AbortController();
+  /** Ends what runs, after the caller's signal and its grace, or when the outputs are lost. */
   readonly #stop = new AbortController();
   /** Why no more rows were admitted: those that run may finish, then the job fails. */
   #admissionFailure: { readonly error: unknown } | null = null;
   #reachedEnd = false;
 
-  constructor(
-    engine: BatchEngine,
-    journal: Journal,
-    totalRows: number | null,
-    options: BatchFileOptions,
-  ) {
+  constructor({ engine, journal, totalRows, settings, lost }: BatchJobParts) {
     this.#engine = engine;
     this.#journal = journal;
-    this.#options = options;
+    this.#settings = settings;
+    this.#lost = lost;
     this.#tally = new Tally(totalRows);
-    this.#maxLineBytes = options.maxLineBytes ?? DEFAULT_MAX_LINE_BYTES;
   }
 
   async run(): Promise<BatchFileSummary> {
-    const { maxInflight, signal } = this.#options;
+    const { maxInflight, signal, drainMs } = this.#settings;
     let drainTimer: NodeJS.Timeout | undefined;
     const drain = () => {
-      const drainMs = this.#options.drainMs ?? DEFAULT_DRAIN_MS;
+      this.#admission.abort(signal?.reason);
       if (drainMs === 0) this.#stop.abort(signal?.reason);
       else drainTimer = setTimeout(() => this.#stop.abort(signal?.reason), drainMs);
     };
+    const stop = () => {
+      this.#admission.abort(this.#lost.reason);
+      this.#stop.abort(this.#lost.reason);
+    };
     if (signal?.aborted) drain();
+    if (this.#lost.aborted) stop();
     signal?.addEventListener('abort', drain, { once: true });
+    this.#lost.addEventListener('abort', stop, { once: true });
     try {
       this.#report();
       const engineOptions = {
         signal: this.#stop.signal,
-        ...(maxInflight !== undefined && { maxInflight }),
+        ...(maxInflight !== null && { maxInflight }),
       };
       for await (const row of this.#engine.batch(this.#admit(), engineOptions)) {
         await this.#finish(row);
@@ -72,7 +83,9 @@ export class BatchJob {
     } finally {
       clearTimeout(drainTimer);
       signal?.removeEventListener('abort', drain);
+      this.#lost.removeEventListener('abort', stop);
     }
+    if (this.#lost.aborted) throw this.#lost.reason;
     if (this.#admissionFailure !== null) throw this.#admissionFailure.error;
     return this.#tally.summary({
       isAborted: signal?.aborted === true,
@@ -82,11 +95,11 @@ export class BatchJob {
 
   /** The engine's input: reads a line when the engine has room for a row. */
   async *#admit(): AsyncGenerator<BatchRequest> {
-    const { input, signal } = this.#options;
-    const options = { maxLineBytes: this.#maxLineBytes, ...(signal !== undefined && { signal }) };
+    const { input, maxLineBytes } = this.#settings;
+    const { signal: ending } = this.#admission;
     try {
-      for await (const line of readInputLines(input, options)) {
-        if (signal?.aborted) return;
+      for await (const line of readInputLines(input, { maxLineBytes, signal: ending })) {
+        if (ending.aborted) return;
         const row = await this.#select(line);
         if (row === null) continue;
         this.#tally.admit();
@@ -95,7 +108,7 @@ export class BatchJob {
           yield next.request;
         }
       }
-      this.#reachedEnd = signal?.aborted !== true;
+      this.#reachedEnd = !ending.aborted;
     } catch (error) {
       this.#admissionFailure = { error };
     }
@@ -122,7 +135,7 @@ export class BatchJob {
 
   #parse(line: Line): ParsedLine {
     try {
-      return parseBatchLine(lineText(line, this.#maxLineBytes));
+      return parseBatchLine(lineText(line, this.#settings.maxLineBytes));
     } catch (error) {
       return { kind: 'error', customId: null, error: PermafrostError.toRecord(error) };
     }
@@ -169,7 +182,7 @@ export class BatchJob {
   }
 
   #report(): void {
-    this.#options.onProgress?.(this.#tally.progress());
+    this.#settings.onProgress?.(this.#tally.progress());
   }
 }
 

@@ -7,17 +7,21 @@ import { createReadStream } from 'node:fs';
 import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
+import { isResumable, nameOfOutput } from './job-paths.js';
+import type { JobOutput } from './job-settings.js';
 import { type Line, lineText, readLines } from './line-reader.js';
 import { RowLedger } from './row-ledger.js';
-import { openSink } from './row-sink.js';
+import { type KeptRows, openSink } from './row-sink.js';
 import { RowWriter } from './row-writer.js';
 
 export interface JournalOptions {
-  readonly output: string;
+  readonly output: JobOutput;
   /** Where error rows go; default: to the output. */
-  readonly outputErrors?: string;
+  readonly outputErrors?: JobOutput;
   /** Goes on with what the outputs have; otherwise their content is dropped. */
   readonly resume: boolean;
+  /** Drops nothing: an output that is not resumed has to be empty. Default false. */
+  readonly mustBeNew?: boolean;
   readonly syncIntervalMs?: number;
 }
 
@@ -44,19 +48,23 @@ export class Journal {
    * Opens the outputs; with `resume` reads their rows and removes half-written last lines. Nothing
    * is changed before all of them are read and open.
    *
-   * @throws ERR_FILE when one can't be opened, or is no output of a job and would be damaged.
+   * @throws ERR_FILE when one can't be opened, or is no output of a job and would be damaged, or has
+   *   content that nobody said what to do with.
    */
   static async open(options: JournalOptions): Promise<Journal> {
-    const { output, outputErrors = output, resume, syncIntervalMs } = options;
+    const { output, outputErrors = output, resume, mustBeNew = false, syncIntervalMs } = options;
     const paths = output === outputErrors ? [output] : [output, outputErrors];
     const ledger = new RowLedger();
     const sinks = [];
     try {
       for (const path of paths) {
-        const keptBytes = resume ? await readRows(path, ledger) : 0;
-        sinks.push({ sink: await openSink(path), keptBytes });
+        // Only a path can be resumed into.
+        const kept = resume ? await readRows(String(path), ledger) : { sizeBytes: 0, numRows: 0 };
+        const sink = await openSink(path);
+        sinks.push({ sink, kept });
+        if (mustBeNew && !resume && (await sink.sizeBytes()) > 0) throw hasContent(path);
       }
-      for (const { sink, keptBytes } of sinks) await sink.start(keptBytes);
+      for (const { sink, kept } of sinks) await sink.start(kept);
     } catch (error) {
       // What failed first is what to tell; the sinks hold nothing yet.
       await Promise.allSettled(sinks.map(({ sink }) => sink.close()));
@@ -106,9 +114,10 @@ const finishedRowSchema = z.union([
 
 type FinishedRow = z.output<typeof finishedRowSchema>;
 
-/** Notes the complete rows of an output; gives their bytes. A missing file has none. */
-async function readRows(path: string, ledger: RowLedger): Promise<number> {
+/** Notes the complete rows of an output. A missing file has none. */
+async function readRows(path: string, ledger: RowLedger): Promise<KeptRows> {
   let sizeBytes = 0;
+  let numRows = 0;
   try {
     for await (const line of readLines(createReadStream(path), { maxLineBytes: MAX_ROW_BYTES })) {
       if (!line.isTerminated) {
@@ -117,12 +126,12 @@ async function readRows(path: string, ledger: RowLedger): Promise<number> {
       }
       addRow(ledger, parseRow(path, line));
       sizeBytes = line.endOffset;
+      numRows++;
     }
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return 0;
-    throw fileError(path, cause);
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw fileError(path, cause);
   }
-  return sizeBytes;
+  return { sizeBytes, numRows };
 }
 
 function addRow(ledger: RowLedger, { custom_id: customId, error }: FinishedRow): void {
@@ -151,5 +160,17 @@ function notAnOutput(path: string, lineNumber: number, cause?: unknown): Permafr
     `${path}: line ${lineNumber} is not a row of a batch output; resume with the outputs of ` +
       'the interrupted job, or start a new one',
     { cause },
+  );
+}
+
+/** Whose content it is, and whether it is still wanted, only its owner knows. */
+export function hasContent(output: JobOutput): PermafrostError {
+  const resuming = isResumable(output)
+    ? ' --resume (resume: true) keeps its rows and runs the others,'
+    : '';
+  return new PermafrostError(
+    'ERR_FILE',
+    `${nameOfOutput(output)}: the output has content already;${resuming} --overwrite ` +
+      '(overwrite: true) drops it',
   );
 }

@@ -56,11 +56,20 @@ function lineError(error: unknown): unknown {
   return new PermafrostError('ERR_BAD_LINE', 'the line is nested too deeply', { cause: error });
 }
 
+/** What a line has in it that is no JSON, and how that comes about. */
+const MISTAKES = [
+  ['\ufeff', 'it has a byte order mark in it, as where two files were joined; remove the mark'],
+  ['\r', 'it has a carriage return in it; end lines with LF or CRLF'],
+  ['\0', 'it has zero bytes in it, as UTF-16 has; write the file as UTF-8'],
+] as const;
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason =
+      MISTAKES.find(([mark]) => text.includes(mark))?.[1] ??
+      (cause instanceof Error ? cause.message : String(cause));
     throw new PermafrostError('ERR_BAD_LINE', `the line is not JSON: ${reason}`, { cause });
   }
 }

@@ -61,8 +61,9 @@ export class RowWriter {
     try {
       while (this.#pending.length > 0) {
         const lines = this.#pending.join('');
+        const numRows = this.#pending.length;
         this.#pending = [];
-        await this.#sink.write(lines);
+        await this.#sink.write(lines, numRows);
         this.#pendingLength -= lines.length;
         await this.#syncIfDue();
       }

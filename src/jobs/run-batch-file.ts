@@ -1,11 +1,12 @@
 /** A batch file through an engine: OpenAI rows in, OpenAI rows out, in completion order. */
 
+import { PermafrostError } from '../protocol/errors.js';
 import type { BatchEngine, BatchFileOptions } from './batch-file-options.js';
 import { BatchJob } from './batch-job.js';
 import { countRows } from './input-lines.js';
-import { checkPaths } from './job-paths.js';
-import { Journal } from './journal.js';
-import type { BatchFileSummary } from './tally.js';
+import { JobFiles } from './job-files.js';
+import { checkOptions, type JobSettings } from './job-settings.js';
+import { type BatchFileSummary, Tally } from './tally.js';
 
 /**
  * Runs every row of a batch file and writes each result as it finishes. The formats are described in
@@ -15,11 +16,15 @@ import type { BatchFileSummary } from './tally.js';
  * not fit) becomes an error row with its line and the job goes on. Rows that were aborted, or lost
  * because the engine is gone, are not written: the output can be resumed, and resuming runs them.
  *
+ * Options, engine, input and outputs are looked at before any file is changed. The outputs are the
+ * job's own until it ends: another job is refused them, and a change by somebody else ends this one.
+ *
  * Of a row that is not in the engine about 24 bytes stay in memory, whatever it holds.
  *
  * @returns counts of what this run did, also when `signal` ended it.
- * @throws ERR_FILE when a file can't be read or written, ERR_BAD_OPTION when it can't be resumed,
- *   and what `engine.batch` throws. The outputs keep the rows finished by then.
+ * @throws ERR_FILE when a file can't be read or written, belongs to another job, or has content that
+ *   neither `resume` nor `overwrite` is about; ERR_BAD_OPTION; ERR_CLOSED; and what `engine.batch`
+ *   throws. The outputs keep the rows finished by then.
  * @example
  * const summary = await runBatchFile(engine, { input: 'in.jsonl', output: 'out.jsonl' })
  * console.log(`${summary.succeeded} rows done, ${summary.failed} failed`)
@@ -28,14 +33,26 @@ export async function runBatchFile(
   engine: BatchEngine,
   options: BatchFileOptions,
 ): Promise<BatchFileSummary> {
-  const { input, output, outputErrors, resume = false, onProgress, signal } = options;
-  const outputs = { output, resume, ...(outputErrors !== undefined && { outputErrors }) };
-  await checkPaths({ input, ...outputs });
-  const totalRows = onProgress === undefined ? null : await countRows(input, signal);
-  const journal = await Journal.open(outputs);
+  const settings = checkOptions(options);
+  checkEngine(engine);
+  if (settings.signal?.aborted === true) return nothingDone();
+  await using files = await JobFiles.hold(settings);
+  return await runHeld(engine, settings, files);
+}
+
+/** {@link runBatchFile}, of a job whose files are held already. */
+export async function runHeld(
+  engine: BatchEngine,
+  settings: JobSettings,
+  files: JobFiles,
+): Promise<BatchFileSummary> {
+  const { input, onProgress, signal } = settings;
+  const totalRows = onProgress === null ? null : await countRows(input, signal ?? undefined);
+  if (signal?.aborted === true) return nothingDone();
+  const journal = await files.openJournal();
   let summary: BatchFileSummary;
   try {
-    summary = await new BatchJob(engine, journal, totalRows, options).run();
+    summary = await new BatchJob({ engine, journal, totalRows, settings, lost: files.lost }).run();
   } catch (error) {
     // The first error says more than what closing may add.
     await journal.close().catch(() => {});
@@ -43,4 +60,19 @@ export async function runBatchFile(
   }
   await journal.close();
   return summary;
+}
+
+function checkEngine(engine: unknown): asserts engine is BatchEngine {
+  const { batch, isClosed } = (engine ?? {}) as Partial<BatchEngine>;
+  if (typeof batch !== 'function') {
+    throw new PermafrostError('ERR_BAD_OPTION', 'the engine: must be an Engine');
+  }
+  if (isClosed === true) {
+    throw new PermafrostError('ERR_CLOSED', 'the engine is closed; start another one');
+  }
+}
+
+/** What came of a job that was aborted before its start. */
+function nothingDone(): BatchFileSummary {
+  return new Tally(null).summary({ isAborted: true, reachedEnd: false });
 }

@@ -19,6 +19,8 @@ export async function jobFiles(input?: string | Uint8Array) {
   const folder = await mkdtemp(join(tmpdir(), 'permafrost-jobs-'));
   onTestFinished(() => rm(folder, { recursive: true }));
   const files = { folder, input: join(folder, 'in.jsonl'), output: join(folder, 'out.jsonl') };
+  // None of a job's options: files that are given as such leave it out.
+  Object.defineProperty(files, 'folder', { enumerable: false });
   if (input !== undefined) await writeFile(files.input, input);
   return files;
 }

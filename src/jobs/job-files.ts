@@ -1,0 +1,83 @@
+/** The files of a job: looked at and held, before its engine is there and before any is changed. */
+
+import { stat } from 'node:fs/promises';
+import { fileError } from './file-error.js';
+import { findFileProblem } from './input-problem.js';
+import { checkPaths, isGzip, STANDARD_STREAM } from './job-paths.js';
+import type { JobOutput, JobSettings } from './job-settings.js';
+import { hasContent, Journal } from './journal.js';
+import { OutputLocks } from './output-locks.js';
+
+export class JobFiles implements AsyncDisposable {
+  readonly #settings: JobSettings;
+  readonly #locks: OutputLocks;
+
+  private constructor(settings: JobSettings, locks: OutputLocks) {
+    this.#settings = settings;
+    this.#locks = locks;
+  }
+
+  /**
+   * Makes sure that the job can begin, and that its outputs are nobody else's until it ends.
+   *
+   * @throws ERR_FILE when another job has an output, when one has content that the options say
+   *   nothing of, or when a file can't be used; ERR_BAD_OPTION when an output can't be resumed.
+   */
+  static async hold(settings: JobSettings): Promise<JobFiles> {
+    const { input, output, outputErrors, mode } = settings;
+    const errors = outputErrors === null ? {} : { outputErrors };
+    await checkPaths({ input, output, ...errors, resume: mode === 'resume' });
+    if (typeof input === 'string' && input !== STANDARD_STREAM) {
+      const problem = await findFileProblem(input, isGzip(input));
+      if (problem !== null) throw fileError(input, problem);
+    }
+    const outputs = outputErrors === null ? [output] : [output, outputErrors];
+    const locks = await OutputLocks.take(outputs.filter(isPath));
+    const files = new JobFiles(settings, locks);
+    try {
+      if (mode === 'new') for (const one of outputs) await checkEmpty(one);
+    } catch (error) {
+      await files.close();
+      throw error;
+    }
+    return files;
+  }
+
+  /** Aborts when the outputs are not the job's any more, with the error to tell as its reason. */
+  get lost(): AbortSignal {
+    return this.#locks.lost;
+  }
+
+  /** @throws ERR_FILE */
+  openJournal(): Promise<Journal> {
+    const { output, outputErrors, mode } = this.#settings;
+    return Journal.open({
+      output,
+      ...(outputErrors !== null && { outputErrors }),
+      resume: mode === 'resume',
+      mustBeNew: mode === 'new',
+    });
+  }
+
+  /** Gives the outputs free. Idempotent. */
+  close(): Promise<void> {
+    return this.#locks.release();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function isPath(output: JobOutput): output is string {
+  return typeof output === 'string' && output !== STANDARD_STREAM;
+}
+
+/** @throws ERR_FILE when a regular file has content. */
+async function checkEmpty(output: JobOutput): Promise<void> {
+  if (!isPath(output)) return;
+  const found = await stat(output).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'ENOENT') throw fileError(output, cause);
+  });
+  if (found?.isFile() === true && found.size > 0) throw hasContent(output);
+}
