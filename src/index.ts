@@ -1,6 +1,6 @@
 /** Permafrost: LLM batch inference embedded in Node.js. */
 
-export type { BatchOptions } from './host/batch.js';
+export type { BatchInput, BatchOptions } from './host/batch-options.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
 export type { BatchEngine, BatchFileOptions } from './jobs/batch-file-options.js';
 export { runBatchFile } from './jobs/run-batch-file.js';
@@ -43,6 +43,7 @@ export type {
   ResponseFormat,
   SamplingParams,
   StreamChunk,
+  TokenIdList,
   TokenLogprob,
   Usage,
 } from './protocol/requests.js';

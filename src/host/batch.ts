@@ -1,8 +1,16 @@
 /** Many requests through an engine: an iterable in, rows in completion order out. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import type { BatchRequest, BatchRow } from '../protocol/requests.js';
+import { type ValidRequest, validateRequest } from '../protocol/request-validation.js';
+import type { BatchRow } from '../protocol/requests.js';
+import { valueText } from '../protocol/value-text.js';
 import { onAbort } from './abort-watch.js';
+import {
+  type BatchInput,
+  type BatchOptions,
+  checkBatchInput,
+  checkBatchOptions,
+} from './batch-options.js';
 import type { RequestSink } from './pending-requests.js';
 import {
   type OpenRequest,
@@ -11,28 +19,15 @@ import {
   requestId,
   toCompletion,
 } from './request-port.js';
-import { choicesBytes, requestBytes } from './request-size.js';
+import { choicesBytes } from './request-size.js';
 
-/** Options of `engine.batch()`. */
-export interface BatchOptions {
-  /**
-   * Most requests taken from the input whose rows the consumer has not taken. Default 512; fewer
-   * while they and their results take more than 64 MiB.
-   */
-  readonly maxInflight?: number;
-  /** Takes no more input and ends what runs, whose rows come with the finish reason 'abort'. */
-  readonly signal?: AbortSignal;
-}
-
-/** The input of `engine.batch()`. */
-export type BatchInput = Iterable<BatchRequest> | AsyncIterable<BatchRequest>;
-
-const DEFAULT_MAX_INFLIGHT = 512;
 const MAX_INFLIGHT_BYTES = 1 << 26;
+/** Requests taken without a turn of the event loop between them: some milliseconds' work. */
+const MAX_TAKEN_AT_ONCE = 1024;
 
 type Source =
-  | { readonly kind: 'sync'; readonly iterator: Iterator<BatchRequest> }
-  | { readonly kind: 'async'; readonly iterator: AsyncIterator<BatchRequest> };
+  | { readonly kind: 'sync'; readonly iterator: Iterator<unknown> }
+  | { readonly kind: 'async'; readonly iterator: AsyncIterator<unknown> };
 
 interface FinishedRow {
   readonly row: BatchRow;
@@ -58,6 +53,8 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   #state: 'new' | 'admitting' | 'draining' | 'done' = 'new';
   /** The input's `next` is under way. */
   #isReading = false;
+  #numTakenSincePause = 0;
+  #isPausing = false;
   readonly #running = new Map<number, OpenRequest>();
   readonly #rows: FinishedRow[] = [];
   /** Of the requests that run and the rows that nobody has taken. */
@@ -68,15 +65,11 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   #nextIndex = 0;
   #stopWatching = () => {};
 
-  /** @throws ERR_BAD_OPTION */
+  /** @throws ERR_BAD_OPTION, ERR_CLOSED, ERR_DEVICE_LOST */
   constructor(port: RequestPort, input: BatchInput, options: BatchOptions) {
-    const { maxInflight = DEFAULT_MAX_INFLIGHT, signal } = options;
-    if (!Number.isInteger(maxInflight) || maxInflight < 1) {
-      throw new PermafrostError(
-        'ERR_BAD_OPTION',
-        `maxInflight: must be a whole number from 1 on, not ${maxInflight}`,
-      );
-    }
+    const { maxInflight, signal } = checkBatchOptions(options);
+    checkBatchInput(input);
+    port.checkRunning();
     this.#port = port;
     this.#input = input;
     this.#maxInflight = maxInflight;
@@ -119,6 +112,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     });
     if (this.#state !== 'admitting') return;
     try {
+      this.#port.checkRunning();
       this.#source = openInput(this.#input);
     } catch (error) {
       this.#fail(error);
@@ -128,6 +122,10 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
   /** Takes requests from the input while there is room. */
   #admit(): void {
     while (this.#canAdmit()) {
+      if (++this.#numTakenSincePause > MAX_TAKEN_AT_ONCE) {
+        this.#pause();
+        return;
+      }
       this.#isReading = true;
       try {
         const source = this.#source;
@@ -139,10 +137,19 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     }
   }
 
-  async #takeLater(next: Promise<IteratorResult<BatchRequest>> | undefined): Promise<void> {
+  /** An input that always has something ready would keep everything else from being done. */
+  #pause(): void {
+    this.#isPausing = true;
+    setImmediate(() => {
+      this.#isPausing = false;
+      this.#numTakenSincePause = 0;
+      this.#admit();
+    });
+  }
+
+  async #takeLater(next: unknown): Promise<void> {
     try {
-      const result = await next;
-      if (result !== undefined) this.#takeInput(result);
+      this.#takeInput(await next);
     } catch (error) {
       this.#fail(error);
     }
@@ -153,25 +160,40 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     return (
       this.#state === 'admitting' &&
       !this.#isReading &&
+      !this.#isPausing &&
       this.#running.size + this.#rows.length < this.#maxInflight &&
       this.#inflightBytes < MAX_INFLIGHT_BYTES
     );
   }
 
-  #takeInput(result: IteratorResult<BatchRequest>): void {
+  #takeInput(result: unknown): void {
     this.#isReading = false;
     // What comes after the end was asked for before it: it was never admitted.
     if (this.#state !== 'admitting') return;
-    if (result.done === true) {
+    checkResult(result, this.#source?.kind === 'sync');
+    if (result.done) {
       this.#state = 'draining';
       this.#deliver();
       return;
     }
-    this.#open(this.#nextIndex++, result.value);
+    this.#take(this.#nextIndex++, result.value);
   }
 
-  #open(index: number, request: BatchRequest): void {
+  #take(index: number, given: unknown): void {
     const key = this.#port.reserveKey();
+    let request: ValidRequest;
+    try {
+      request = validateRequest(given, this.#port.limits);
+    } catch (error) {
+      if (!(error instanceof PermafrostError)) throw error;
+      this.#rows.push({ row: { index, id: idOf(given) ?? `req-${key}`, error }, bytes: 0 });
+      this.#deliver();
+      return;
+    }
+    this.#open(index, key, request);
+  }
+
+  #open(index: number, key: number, request: ValidRequest): void {
     const id = requestId(key, request);
     // A row that is finished before it runs leaves it to the caller to admit the next one.
     let isOpening = true;
@@ -193,7 +215,7 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
     try {
       const open = openRequest(this.#port, key, request, { stream: false, sink });
       if (!isFinished) {
-        bytes = requestBytes(request);
+        bytes = request.sizeBytes;
         this.#inflightBytes += bytes;
         this.#running.set(index, open);
       }
@@ -263,8 +285,43 @@ export class Batch implements AsyncIterableIterator<BatchRow, undefined> {
 }
 
 function openInput(input: BatchInput): Source {
-  if (Symbol.asyncIterator in input) {
-    return { kind: 'async', iterator: input[Symbol.asyncIterator]() };
+  const isAsync = Symbol.asyncIterator in input && input[Symbol.asyncIterator] !== undefined;
+  const iterator: unknown = isAsync
+    ? input[Symbol.asyncIterator]()
+    : (input as Iterable<unknown>)[Symbol.iterator]();
+  if (!isObject(iterator) || typeof iterator.next !== 'function') {
+    throw badInput(`has an iterator without next(): ${valueText(iterator)}`);
   }
-  return { kind: 'sync', iterator: input[Symbol.iterator]() };
+  return isAsync
+    ? { kind: 'async', iterator: iterator as unknown as AsyncIterator<unknown> }
+    : { kind: 'sync', iterator: iterator as unknown as Iterator<unknown> };
+}
+
+/** @throws ERR_BAD_OPTION when an input does not keep to the protocol: it would be asked for ever. */
+function checkResult(result: unknown, isSync: boolean): asserts result is IteratorResult<unknown> {
+  if (!isObject(result)) {
+    throw badInput(`next() must give { done, value }, not ${valueText(result)}`);
+  }
+  if (isSync && typeof result.then === 'function') {
+    throw badInput('next() gives promises: that is for Symbol.asyncIterator, not Symbol.iterator');
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return (typeof value === 'object' || typeof value === 'function') && value !== null;
+}
+
+function badInput(problem: string): PermafrostError {
+  return new PermafrostError('ERR_BAD_OPTION', `the requests: ${problem}`);
+}
+
+/** What a wrong request is called in its row, if it says so. */
+function idOf(request: unknown): string | null {
+  try {
+    const id = isObject(request) ? request.id : null;
+    return typeof id === 'string' ? id : null;
+  } catch {
+    // Whatever its getters throw is in the row's error, if they were read.
+    return null;
+  }
 }

@@ -3,16 +3,12 @@
 import { availableParallelism } from 'node:os';
 import { EventEmitter } from 'eventemitter3';
 import { PermafrostError } from '../protocol/errors.js';
-import {
-  type EngineConfig,
-  type EngineOptions,
-  resolveEngineOptions,
-} from '../protocol/options.js';
+import { type EngineConfig, type EngineOptions, takeEngineOptions } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import { canRehearse } from '../protocol/rehearsal.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
+import { validateCall } from '../protocol/request-validation.js';
 import type {
-  BatchRequest,
   BatchRow,
   Completion,
   Prompt,
@@ -21,7 +17,8 @@ import type {
 } from '../protocol/requests.js';
 import { refuseInsideScheduler } from '../protocol/scheduler-marker.js';
 import { onAbort } from './abort-watch.js';
-import { Batch, type BatchInput, type BatchOptions } from './batch.js';
+import { Batch } from './batch.js';
+import type { BatchInput, BatchOptions } from './batch-options.js';
 import { openRequest, requestId, toCompletion } from './request-port.js';
 import { SchedulerClient } from './scheduler-client.js';
 import { prepareLaunch } from './scheduler-launch.js';
@@ -32,7 +29,7 @@ import { streamRequest } from './stream.js';
 export interface GenerateOptions extends SamplingParams {
   /** Default: `req-` and a number. */
   readonly id?: string;
-  /** Higher runs first. Default 0. */
+  /** Higher runs first. In the range of 32-bit integers, default 0. */
   readonly priority?: number;
   /** Milliseconds from the call after which the request ends with finishReason 'deadline'. */
   readonly deadlineMs?: number;
@@ -98,8 +95,7 @@ export class Engine implements AsyncDisposable {
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const requestedAtMs = monotonicMs();
-    const config = resolveEngineOptions(options, process.env);
-    const { signal } = options;
+    const { config, listeners, signal } = takeEngineOptions(options, process.env);
     refuseInsideScheduler(process.env);
     throwIfAborted(signal);
     const { nodePath } = config;
@@ -108,7 +104,7 @@ export class Engine implements AsyncDisposable {
       throw error;
     });
     const events = new EventEmitter<EngineEvents>();
-    const { capture, device, restart, startup, warning } = options.on ?? {};
+    const { capture, device, restart, startup, warning } = listeners;
     if (capture !== undefined) events.on('capture', capture);
     if (device !== undefined) events.on('device', device);
     if (restart !== undefined) events.on('restart', restart);
@@ -142,17 +138,17 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Generates one completion (or `n` choices).
+   * Generates one completion (or `n` choices). Prompt and options are copied before this returns.
    *
    * @param options sampling, and `id`, `priority`, `deadlineMs`, `signal`. When the signal aborts,
    *   the promise still resolves: to what there is by then, with finishReason 'abort'.
-   * @throws ERR_BAD_REQUEST, ERR_PROMPT_TOO_LONG, ERR_NO_TOKENIZER, ERR_NO_CHAT_TEMPLATE,
-   *   ERR_TOKENIZER, ERR_DEVICE, ERR_POISONED, ERR_DEVICE_LOST, ERR_CLOSED
+   * @throws ERR_BAD_REQUEST, ERR_REQUEST_TOO_LARGE, ERR_PROMPT_TOO_LONG, ERR_NO_TOKENIZER,
+   *   ERR_NO_CHAT_TEMPLATE, ERR_TOKENIZER, ERR_DEVICE, ERR_POISONED, ERR_DEVICE_LOST, ERR_CLOSED
    * @example
    * const { text, usage } = await engine.generate('17+25=', { maxTokens: 8, temperature: 0 })
    */
   async generate(prompt: Prompt, options: GenerateOptions = {}): Promise<Completion> {
-    const request = toRequest(prompt, options);
+    const request = validateCall(prompt, options, this.#client.limits);
     const key = this.#client.reserveKey();
     const result = await new Promise<Parameters<typeof toCompletion>[1]>((onResult, onError) => {
       openRequest(this.#client, key, request, { stream: false, sink: { onResult, onError } });
@@ -161,8 +157,8 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Generates and gives text and token ids as they come. The request starts when the first piece is
-   * asked for; leaving the loop early ends it.
+   * Generates and gives text and token ids as they come. Prompt and options are copied before this
+   * returns; the request starts when the first piece is asked for; leaving the loop early ends it.
    *
    * @returns pieces; the last one of each choice carries its finishReason, 'abort' when the signal
    *   ended it.
@@ -174,7 +170,7 @@ export class Engine implements AsyncDisposable {
    * }
    */
   stream(prompt: Prompt, options: GenerateOptions = {}): AsyncIterable<StreamChunk> {
-    return streamRequest(this.#client, toRequest(prompt, options));
+    return streamRequest(this.#client, () => validateCall(prompt, options, this.#client.limits));
   }
 
   /**
@@ -184,21 +180,19 @@ export class Engine implements AsyncDisposable {
    * the caller has not taken included. A request that is wrong or fails gets a row with its error.
    * Leaving the loop early ends what runs and closes the input.
    *
-   * @param requests any iterable or async iterable; its error ends the batch and is thrown.
+   * @param requests any iterable or async iterable of requests, or of prompts alone; its error ends
+   *   the batch and is thrown. A request is copied when it is taken.
    * @returns rows in completion order; `index` is the request's place in the input.
-   * @throws ERR_BAD_OPTION; from the iteration, ERR_CLOSED or ERR_DEVICE_LOST when the engine ends
-   *   before the input does.
+   * @throws ERR_BAD_OPTION; ERR_CLOSED or ERR_DEVICE_LOST when the engine has ended, also from the
+   *   iteration.
    * @example
    * const requests = ['1+1=', '2+2='].map((prompt) => ({ prompt, params: { temperature: 0 } }))
    * for await (const row of engine.batch(requests)) {
    *   console.log(row.index, 'error' in row ? row.error.message : row.completion.text)
    * }
    */
-  batch(
-    requests: Iterable<BatchRequest> | AsyncIterable<BatchRequest>,
-    options: BatchOptions = {},
-  ): AsyncIterableIterator<BatchRow> {
-    return new Batch(this.#client, requests satisfies BatchInput, options);
+  batch(requests: BatchInput, options: BatchOptions = {}): AsyncIterableIterator<BatchRow> {
+    return new Batch(this.#client, requests, options);
   }
 
   /**
@@ -268,18 +262,6 @@ function abortError(signal: AbortSignal | undefined): PermafrostError {
 /** @throws ERR_ABORTED */
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
-}
-
-function toRequest(prompt: Prompt, options: GenerateOptions): BatchRequest {
-  const { id, priority, deadlineMs, signal, ...params } = options;
-  return {
-    prompt,
-    params,
-    ...(id !== undefined && { id }),
-    ...(priority !== undefined && { priority }),
-    ...(deadlineMs !== undefined && { deadlineMs }),
-    ...(signal !== undefined && { signal }),
-  };
 }
 
 /** Loaded and run while the scheduler process starts; an engine does without it. */

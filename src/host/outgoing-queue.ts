@@ -8,7 +8,6 @@
 import { PermafrostError } from '../protocol/errors.js';
 import type { HostMessage, SubmittedRequest } from '../protocol/messages.js';
 import { MAX_SHARED_LOSSES } from './pending-requests.js';
-import { requestBytes } from './request-size.js';
 
 /** Twice what eight large GPUs run at once, so that none ever waits for the host. */
 const MAX_SENT_REQUESTS = 8192;
@@ -177,7 +176,7 @@ export class OutgoingQueue {
     for (; end < this.#held.length; end++) {
       const request = this.#held[end];
       if (request === undefined || !this.#heldKeys.has(request.key)) continue;
-      const bytes = requestBytes(request);
+      const { sizeBytes: bytes } = request;
       const sentBytes = this.#sentBytes + frameBytes + bytes;
       if (this.#sent.size + numRequests >= MAX_SENT_REQUESTS) break;
       if (sentBytes > MAX_SENT_BYTES && this.#sent.size + numRequests > 0) break;
@@ -191,9 +190,8 @@ export class OutgoingQueue {
   #sendFrame(requests: readonly SubmittedRequest[]): void {
     for (const request of requests) {
       this.withdraw(request.key);
-      const bytes = requestBytes(request);
-      this.#sent.set(request.key, bytes);
-      this.#sentBytes += bytes;
+      this.#sent.set(request.key, request.sizeBytes);
+      this.#sentBytes += request.sizeBytes;
     }
     try {
       this.#isFull = !this.#options.send({ kind: 'submit', requests });

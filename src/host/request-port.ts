@@ -1,17 +1,23 @@
-/** The way of one request from a call to the scheduler: checked, submitted, aborted by its signal. */
+/** The way of one request from a call to the scheduler: submitted, and aborted by its signal. */
 
 import { PermafrostError } from '../protocol/errors.js';
-import { validateRequest } from '../protocol/request-validation.js';
-import type { BatchRequest, Choice, Completion } from '../protocol/requests.js';
+import type { RequestLimits } from '../protocol/request-reader.js';
+import type { ValidRequest } from '../protocol/request-validation.js';
+import type { Choice, Completion } from '../protocol/requests.js';
+import { thrownText } from '../protocol/value-text.js';
 import { onAbort } from './abort-watch.js';
 import type { RequestResult, RequestSink } from './pending-requests.js';
 
 /** Where requests go. */
 export interface RequestPort {
+  /** How large requests may be. */
+  readonly limits: RequestLimits;
+  /** @throws ERR_CLOSED or ERR_DEVICE_LOST when the engine takes no more. */
+  checkRunning(): void;
   /** A number for a request, unique in this engine. */
   reserveKey(): number;
   /** @throws ERR_CLOSED or ERR_DEVICE_LOST when the engine takes no more. */
-  submit(key: number, request: BatchRequest, stream: boolean, sink: RequestSink): void;
+  submit(key: number, request: ValidRequest, stream: boolean, sink: RequestSink): void;
   /** Ends a request early: its sink hears of what there is, with the finish reason 'abort'. */
   abort(key: number): void;
   /** Ends a request early, of which its sink hears nothing any more. */
@@ -26,29 +32,28 @@ export interface OpenRequest {
 }
 
 /** What a request is called in its results. */
-export function requestId(key: number, request: unknown): string {
-  const id = typeof request === 'object' && request !== null ? (request as BatchRequest).id : null;
-  return typeof id === 'string' ? id : `req-${key}`;
+export function requestId(key: number, { id }: Pick<ValidRequest, 'id'>): string {
+  return id ?? `req-${key}`;
 }
 
 /**
- * Checks a request and submits it. When its signal has aborted it is not submitted: the sink hears
+ * Submits a request. When its signal has aborted it is not submitted: the sink hears
  * of empty choices with the finish reason 'abort', before this returns.
- * @throws ERR_BAD_REQUEST, ERR_CLOSED, ERR_DEVICE_LOST
+ * @throws ERR_BAD_REQUEST when the signal is none, ERR_CLOSED, ERR_DEVICE_LOST
  */
 export function openRequest(
   port: RequestPort,
   key: number,
-  request: unknown,
+  request: ValidRequest,
   { stream, sink }: { readonly stream: boolean; readonly sink: RequestSink },
 ): OpenRequest {
-  const valid = validateRequest(request);
-  if (valid.signal?.aborted) {
-    sink.onResult(abortedResult(valid));
+  const { signal } = request;
+  if (signal?.aborted) {
+    sink.onResult(abortedResult(request));
     return { key, abandon: () => {} };
   }
   let stopWatching = () => {};
-  port.submit(key, valid, stream, {
+  port.submit(key, request, stream, {
     onChunk: (chunk) => sink.onChunk?.(chunk),
     onResult: (result) => {
       stopWatching();
@@ -59,7 +64,13 @@ export function openRequest(
       sink.onError(error);
     },
   });
-  stopWatching = onAbort(valid.signal, () => port.abort(key));
+  try {
+    stopWatching = onAbort(signal, () => port.abort(key));
+  } catch (cause) {
+    port.abandon(key);
+    const message = `signal: listening to it failed: ${thrownText(cause)}`;
+    throw new PermafrostError('ERR_BAD_REQUEST', message, { cause });
+  }
   return {
     key,
     abandon: () => {
@@ -78,11 +89,11 @@ export function toCompletion(id: string, { choices, usage }: RequestResult): Com
   return { id, choices, usage, ...first };
 }
 
-function abortedResult({ params }: BatchRequest): RequestResult {
-  const logprobs = params?.logprobs === undefined ? {} : { logprobs: [] };
+function abortedResult({ params }: ValidRequest): RequestResult {
+  const logprobs = params.logprobs === undefined ? {} : { logprobs: [] };
   const choice: Choice = { text: '', tokenIds: [], finishReason: 'abort', ...logprobs };
   return {
-    choices: Array.from({ length: params?.n ?? 1 }, () => choice),
+    choices: Array.from({ length: params.n ?? 1 }, () => choice),
     usage: { promptTokens: 0, cachedTokens: 0, completionTokens: 0 },
   };
 }

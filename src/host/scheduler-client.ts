@@ -2,11 +2,13 @@
 
 import { randomInt } from 'node:crypto';
 import { PermafrostError } from '../protocol/errors.js';
-import { assertNever, type SchedulerMessage, type SubmittedRequest } from '../protocol/messages.js';
+import { assertNever, type SchedulerMessage } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
-import type { BatchRequest, Prompt, SamplingParams } from '../protocol/requests.js';
+import type { RequestLimits } from '../protocol/request-reader.js';
+import type { ValidRequest } from '../protocol/request-validation.js';
+import type { SamplingParams } from '../protocol/requests.js';
 import { DeviceRoster } from './device-roster.js';
 import { OutgoingQueue } from './outgoing-queue.js';
 import { MAX_SHARED_LOSSES, PendingRequests, type RequestSink } from './pending-requests.js';
@@ -93,20 +95,32 @@ export class SchedulerClient implements RequestPort {
     return this.#endError !== null;
   }
 
+  get limits(): RequestLimits {
+    return this.#options.config;
+  }
+
+  /** @throws ERR_CLOSED or ERR_DEVICE_LOST. */
+  checkRunning(): void {
+    if (this.#endError !== null) throw this.#endError;
+    if (this.#state !== 'starting') return;
+    throw new PermafrostError('ERR_INTERNAL', 'the engine has not started');
+  }
+
   reserveKey(): number {
     return this.#nextKey++;
   }
 
-  submit(key: number, request: BatchRequest, stream: boolean, sink: RequestSink): void {
-    this.#checkRunning();
-    const { prompt, params, priority, deadlineMs } = request;
+  submit(key: number, request: ValidRequest, stream: boolean, sink: RequestSink): void {
+    this.checkRunning();
+    const { prompt, params, priority, deadlineMs, sizeBytes } = request;
     const submitted = {
       key,
-      prompt: toSubmittedPrompt(prompt),
+      prompt,
       params: toSubmitted(params, stream),
       ...(priority !== undefined && { priority }),
       deadlineAtMs: deadlineMs === undefined ? null : this.#now() + deadlineMs,
       stream,
+      sizeBytes,
     };
     this.#pending.add(submitted, sink);
     this.#queue.submit(submitted);
@@ -128,7 +142,7 @@ export class SchedulerClient implements RequestPort {
 
   /** While the process is being restarted, this waits for the next one. */
   async metrics(): Promise<MetricsSnapshot> {
-    this.#checkRunning();
+    this.checkRunning();
     const queryId = this.#nextQueryId++;
     const answer = new Promise<MetricsSnapshot>((resolve, reject) => {
       this.#queries.set(queryId, { resolve, reject });
@@ -325,13 +339,6 @@ export class SchedulerClient implements RequestPort {
     for (const { reject } of queries) reject(error);
   }
 
-  /** @throws ERR_CLOSED or ERR_DEVICE_LOST. */
-  #checkRunning(): void {
-    if (this.#endError !== null) throw this.#endError;
-    if (this.#state !== 'starting') return;
-    throw new PermafrostError('ERR_INTERNAL', 'the engine has not started');
-  }
-
   #updateReference(): void {
     const isBusy = this.#pending.size > 0 || this.#queries.size > 0;
     this.#session?.setBusy(isBusy);
@@ -346,16 +353,11 @@ export class SchedulerClient implements RequestPort {
 
 /** Parameters with a seed, and without what a stream has no place for. */
 function toSubmitted(
-  params: SamplingParams = {},
+  params: SamplingParams,
   stream: boolean,
 ): SamplingParams & { readonly seed: number } {
   const { logprobs, seed = randomInt(MAX_SEED), ...others } = params;
   return { ...others, seed, ...(logprobs !== undefined && !stream && { logprobs }) };
-}
-
-function toSubmittedPrompt(prompt: Prompt): SubmittedRequest['prompt'] {
-  if (typeof prompt === 'string' || 'messages' in prompt) return prompt;
-  return new Int32Array(prompt);
 }
 
 function lostError(message: string, cause: PermafrostError | null): PermafrostError {

@@ -2,7 +2,8 @@
 
 import type { PermafrostError } from '../protocol/errors.js';
 import type { ChunkRecord } from '../protocol/messages.js';
-import type { BatchRequest, StreamChunk } from '../protocol/requests.js';
+import type { ValidRequest } from '../protocol/request-validation.js';
+import type { StreamChunk } from '../protocol/requests.js';
 import type { RequestResult } from './pending-requests.js';
 import { type OpenRequest, openRequest, type RequestPort } from './request-port.js';
 
@@ -16,10 +17,28 @@ interface Covered {
 /**
  * The pieces of a request, submitted when the first one is asked for. Every choice ends with a
  * piece that carries its finish reason; a consumer that stops early ends the request.
+ *
+ * @param take Called before this returns; what it throws comes from the iteration.
  */
-export async function* streamRequest(
+export function streamRequest(
   port: RequestPort,
-  request: BatchRequest,
+  take: () => ValidRequest,
+): AsyncGenerator<StreamChunk, void, undefined> {
+  try {
+    return streamTaken(port, take());
+  } catch (error) {
+    return failing(error);
+  }
+}
+
+// biome-ignore lint/correctness/useYield: it has nothing to give but its error.
+async function* failing(error: unknown): AsyncGenerator<StreamChunk, void, undefined> {
+  throw error;
+}
+
+async function* streamTaken(
+  port: RequestPort,
+  request: ValidRequest,
 ): AsyncGenerator<StreamChunk, void, undefined> {
   const chunks: StreamChunk[] = [];
   const covered = new Map<number, Covered>();

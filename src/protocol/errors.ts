@@ -2,6 +2,8 @@
 export const ERROR_CODES = {
   ERR_BAD_OPTION: 'an option has a wrong name, type or value',
   ERR_BAD_REQUEST: 'a request or its sampling parameters are malformed',
+  ERR_REQUEST_TOO_LARGE:
+    'a request is larger than maxRequestBytes or maxRequestValues of the engine',
   ERR_UNSUPPORTED: 'a feature that Permafrost refuses by name',
   ERR_PROMPT_TOO_LONG:
     'the prompt and one token of an answer do not fit in the context or in the KV cache',

@@ -20,6 +20,16 @@ export function expectation(
   return words.size === 0 || words.size > MAX_CHOICES ? null : [...words].join(' or ');
 }
 
+/** The names that the schema's object at a path may have. */
+export function namesAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): string[] {
+  let candidates = alternatives(schema);
+  for (const key of path) candidates = candidates.flatMap((one) => inner(one, key));
+  return candidates.flatMap((one) => {
+    const { def } = (one as z.core.$ZodTypes)._zod;
+    return def.type === 'object' ? Object.keys(def.shape) : [];
+  });
+}
+
 /** The schemas behind wrappers and unions: a value has to satisfy one of them. */
 function alternatives(schema: z.core.$ZodType): z.core.$ZodType[] {
   const { def } = (schema as z.core.$ZodTypes)._zod;

@@ -1,25 +1,27 @@
-/** An object of a caller's that is passed on as it is: values that JSON can hold, not too deep. */
+/** An object of a caller's that is passed on as it is, as a part of a larger schema. */
 
 import * as z from 'zod';
+import { copyJsonObject } from './json-copy.js';
+import { DEFAULT_REQUEST_LIMITS, RequestReader } from './request-reader.js';
 
-/** Far above what templates and schemas need, far below what overflows a stack that walks it. */
-const MAX_DEPTH = 64;
-
-function isAtMostAsDeep(value: unknown, depth: number): boolean {
-  if (typeof value !== 'object' || value === null) return true;
-  return depth > 0 && Object.values(value).every((inner) => isAtMostAsDeep(inner, depth - 1));
-}
-
-/** A copy would take such a key for the copy's prototype, and lose it. */
-function hasProtoKey(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.hasOwn(value, '__proto__') || Object.values(value).some(hasProtoKey);
-}
-
+/** A copy, by hand: a schema would look for every problem of a value that may hold millions. */
 export const jsonObjectSchema = z
-  .custom<Readonly<Record<string, unknown>>>((value) => isAtMostAsDeep(value, MAX_DEPTH), {
-    error: `is nested more than ${MAX_DEPTH} levels deep`,
-    abort: true,
-  })
-  .refine((value) => !hasProtoKey(value), { error: 'has a key named __proto__', abort: true })
-  .pipe(z.record(z.string(), z.json()));
+  .unknown()
+  .transform((value, context): Readonly<Record<string, unknown>> => {
+    const reader = new RequestReader(DEFAULT_REQUEST_LIMITS);
+    try {
+      const copy = copyJsonObject(value, reader);
+      reader.finish();
+      if (copy !== undefined) return copy;
+    } catch (thrown) {
+      if (reader.problems.length === 0) {
+        const { message } = reader.failure(thrown);
+        context.issues.push({ code: 'custom', message, input: value });
+      }
+    }
+    for (const { path, message, refused } of reader.problems) {
+      const input = refused === undefined ? value : refused.value;
+      context.issues.push({ code: 'custom', message, input, path: [...path] });
+    }
+    return z.NEVER;
+  });

@@ -32,6 +32,8 @@ export interface SubmittedRequest
   /** On the machine's monotonic clock, so that waiting anywhere counts; null = none. */
   readonly deadlineAtMs: number | null;
   readonly stream: boolean;
+  /** About what it takes in memory. */
+  readonly sizeBytes: number;
   /** What is known of a request that a lost process had. */
   readonly resume?: ResumeRecord;
 }

@@ -1,34 +1,45 @@
-/** A name that was mistyped, and the one that was meant. */
+/** What a wrong name was probably meant to be. */
 
-/** Letters that a mistyped name may differ in: more, and it is another name. */
 const MAX_DISTANCE = 2;
+const MAX_LENGTH = 40;
 
-/** The known name that comes nearest to an unknown one; null when none is near. */
-export function nearestName(name: string, known: readonly string[]): string | null {
-  const wanted = name.toLowerCase();
-  let best: { readonly name: string; readonly distance: number } | null = null;
-  for (const candidate of known) {
-    const distance = editDistance(wanted, candidate.toLowerCase());
-    const isNear = distance <= MAX_DISTANCE && distance < Math.min(name.length, candidate.length);
-    if (isNear && distance < (best?.distance ?? Infinity)) best = { name: candidate, distance };
-  }
-  return best?.name ?? null;
+/** The known name that is nearest, as the end of a sentence; empty when none is near. */
+export function nearNameHint(name: string, known: Iterable<string>): string {
+  const near = nearestName(name, known);
+  return near === null ? '' : `; did you mean ${near}?`;
 }
 
-/** Letters to add, take away or change (Levenshtein). */
-function editDistance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (let at = 1; at <= from.length; at++) {
-    const next = [at];
-    for (let column = 1; column <= to.length; column++) {
-      const isSame = from[at - 1] === to[column - 1];
-      next[column] = Math.min(
-        (row[column] ?? 0) + 1,
-        (next[column - 1] ?? 0) + 1,
-        (row[column - 1] ?? 0) + (isSame ? 0 : 1),
-      );
+/** The known name that is nearest; null when none is near. */
+export function nearestName(name: string, known: Iterable<string>): string | null {
+  if (name.length > MAX_LENGTH) return null;
+  const plain = plainly(name);
+  let nearest: string | null = null;
+  // A short name is near to everything.
+  let least = Math.min(MAX_DISTANCE, Math.floor(plain.length / 3)) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(plain, plainly(candidate));
+    if (distance >= least) continue;
+    least = distance;
+    nearest = candidate;
+  }
+  return nearest;
+}
+
+/** `max_tokens`, `maxtokens` and `maxTokens` are one name to whoever writes it. */
+function plainly(name: string): string {
+  return name.replace(/[-_]/g, '').toLowerCase();
+}
+
+/** Levenshtein's: insertions, deletions and replacements. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
     row = next;
   }
-  return row[to.length] ?? 0;
+  return row[b.length] ?? 0;
 }

@@ -5,6 +5,7 @@ import * as z from 'zod';
 import { isAbortSignal } from './abort-signal.js';
 import { PermafrostError } from './errors.js';
 import type { EngineEvents, GcPolicy } from './report.js';
+import { DEFAULT_REQUEST_LIMITS } from './request-reader.js';
 import { check } from './validation.js';
 
 /** What `Engine.start` takes. */
@@ -58,6 +59,17 @@ export interface EngineOptions {
   readonly nodePath?: string;
   /** Ends the start early: it rejects with ERR_ABORTED. Without effect on an engine that is ready. */
   readonly signal?: AbortSignal;
+  /**
+   * About how many bytes of memory one request may take: 2 per character, 4 per token id and 64 per
+   * other value. Larger ones get ERR_REQUEST_TOO_LARGE before anything else is done for them; how long
+   * taking a request keeps the caller waiting depends on it. Default 33,554,432, at most 134,217,728.
+   */
+  readonly maxRequestBytes?: number;
+  /**
+   * How many values one request may hold, counting 3 for a message and 1 for each element and field
+   * of template options and JSON schemas, however often they are shared. Default 65,536.
+   */
+  readonly maxRequestValues?: number;
   /** Listeners attached before the start, so that its events are heard. */
   readonly on?: Partial<EngineEvents>;
 }
@@ -84,6 +96,8 @@ export interface EngineConfig {
   readonly cpuThreads: number | null;
   /** A path, or a name to look for on the PATH; null = none is named. */
   readonly nodePath: string | null;
+  readonly maxRequestBytes: number;
+  readonly maxRequestValues: number;
 }
 
 /** What one worker is started with: everything resolved for its device. */
@@ -119,6 +133,9 @@ const MAX_CPU_THREADS = 1024;
 const MAX_BLOCK_SIZE = 1024;
 /** What the native code counts positions with. */
 const MAX_INT32 = 2 ** 31 - 1;
+/** As text it takes a frame. */
+const MAX_REQUEST_BYTES = 1 << 27;
+const MAX_REQUEST_VALUES = 1 << 24;
 /** What a timer can hold. */
 const MAX_TIMEOUT_MS = MAX_INT32;
 
@@ -172,6 +189,8 @@ const engineOptionsSchema = z
     cpuThreads: count(MAX_CPU_THREADS).optional(),
     nodePath: z.string().min(1).optional(),
     signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
+    maxRequestBytes: count(MAX_REQUEST_BYTES).optional(),
+    maxRequestValues: count(MAX_REQUEST_VALUES).optional(),
     on: z
       .strictObject({
         capture: listener,
@@ -200,12 +219,27 @@ export function resolveEngineOptions(
   options: unknown,
   env: Readonly<Record<string, string | undefined>>,
 ): EngineConfig {
+  return takeEngineOptions(options, env).config;
+}
+
+/** What the host gave, read once. */
+interface TakenOptions {
+  readonly config: EngineConfig;
+  readonly listeners: Partial<EngineEvents>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The same, with what stays in this process. */
+export function takeEngineOptions(
+  options: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+): TakenOptions {
   const given = check(engineOptionsSchema, options, {
     code: 'ERR_BAD_OPTION',
     what: 'the options',
   });
   const { devices = 'auto', captureSizes = 'default' } = given;
-  return {
+  const config: EngineConfig = {
     model: absolutePath('model', given.model),
     devices: devices === 'auto' ? 'auto' : devices.map(canonicalDevice),
     captureSizes: captureSizes === 'vllm67' ? VLLM_CAPTURE_SIZES : captureSizes,
@@ -223,7 +257,12 @@ export function resolveEngineOptions(
     maxRestarts: given.maxRestarts ?? DEFAULT_MAX_RESTARTS,
     cpuThreads: given.cpuThreads ?? null,
     nodePath: nodePathOf(given.nodePath ?? (env.PERMAFROST_NODE || null)),
+    maxRequestBytes: given.maxRequestBytes ?? DEFAULT_REQUEST_LIMITS.maxRequestBytes,
+    maxRequestValues: given.maxRequestValues ?? DEFAULT_REQUEST_LIMITS.maxRequestValues,
   };
+  // Functions, as the schema says.
+  const listeners = (given.on ?? {}) as Partial<EngineEvents>;
+  return { config, listeners, signal: given.signal };
 }
 
 function nodePathOf(named: string | null): string | null {

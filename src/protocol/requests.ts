@@ -9,7 +9,10 @@ export interface ChatMessage {
 }
 
 /** Text, token ids, or messages for the checkpoint's chat template. */
-export type Prompt = string | readonly number[] | ChatPrompt;
+export type Prompt = string | TokenIdList | ChatPrompt;
+
+/** Token ids in any of these forms. */
+export type TokenIdList = readonly number[] | Int32Array | Uint32Array | Uint16Array;
 
 /** A conversation to answer. */
 export interface ChatPrompt {
@@ -35,7 +38,10 @@ export type ResponseFormat =
 export interface SamplingParams {
   /** Most tokens to generate. Default 256; always cut at the context's end. */
   readonly maxTokens?: number;
-  /** No id that would end the text can be drawn before this many tokens. Default 0. */
+  /**
+   * No id that would end the text can be drawn before this many tokens, and what they spell is no
+   * stop string. At most maxTokens. Default 0.
+   */
   readonly minTokens?: number;
   /** 0 takes the most likely token. Default 1. */
   readonly temperature?: number;
@@ -74,7 +80,7 @@ export interface BatchRequest {
   readonly id?: string;
   readonly prompt: Prompt;
   readonly params?: SamplingParams;
-  /** Higher runs first. Default 0. */
+  /** Higher runs first. In the range of 32-bit integers, default 0. */
   readonly priority?: number;
   /** Milliseconds from submission after which the request ends with finishReason 'deadline'. */
   readonly deadlineMs?: number;

@@ -72,6 +72,8 @@ export interface DetokenizeRow {
   readonly isLast: boolean;
   /** The same strings in every row of a sequence. */
   readonly stop?: readonly string[];
+  /** Stop strings that this many first tokens complete do not count. Default 0; the same in every row. */
+  readonly minTokens?: number;
 }
 
 export interface DetokenizeJob {

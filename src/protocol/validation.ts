@@ -5,11 +5,12 @@
 
 import type * as z from 'zod';
 import { type ErrorCode, PermafrostError } from './errors.js';
-import { expectation } from './expectation.js';
+import { expectation, namesAt } from './expectation.js';
+import { nearNameHint } from './near-name.js';
+import { shortened, thrownText, valueText } from './value-text.js';
 
-/** Most problems that one error names, and the most characters of a value that it shows. */
+/** Most problems that one error names. */
 const MAX_PROBLEMS = 4;
-const MAX_VALUE_LENGTH = 80;
 
 interface Complaint {
   readonly code: ErrorCode;
@@ -39,9 +40,23 @@ export function check<Schema extends z.ZodType>(
   value: unknown,
   { code, what }: Complaint,
 ): z.output<Schema> {
-  const checked = checkValue(schema, value, what);
+  const checked = checkGiven(schema, value, { code, what });
   if ('value' in checked) return checked.value;
   throw new PermafrostError(code, joinProblems(checked.problems));
+}
+
+/** A caller's getters may throw. */
+function checkGiven<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  { code, what }: Complaint,
+): Checked<z.output<Schema>> {
+  try {
+    return checkValue(schema, value, what);
+  } catch (cause) {
+    const message = `${what}: reading failed: ${thrownText(cause)}`;
+    throw new PermafrostError(code, message, { cause });
+  }
 }
 
 /** Like {@link check}, for who makes errors of another kind. */
@@ -83,7 +98,12 @@ class Describer {
   describe(issue: z.core.$ZodIssue, parent: readonly PropertyKey[]): readonly Problem[] {
     const path = [...parent, ...issue.path];
     if (issue.code === 'unrecognized_keys') {
-      return issue.keys.map((key) => this.#problem([...path, key], 'unknown name'));
+      const known = namesAt(this.#schema, path);
+      const unknown = (key: string) => `unknown name${nearNameHint(key, known)}`;
+      // More of them are counted, but need no words.
+      return issue.keys.map((key, index) =>
+        this.#problem([...path, key], index < MAX_PROBLEMS ? unknown(key) : 'unknown name'),
+      );
     }
     if (issue.code === 'invalid_union') {
       // Of a list, its wrong element says more than that it is neither this nor that.
@@ -122,27 +142,8 @@ function fieldOf(value: unknown, key: PropertyKey | undefined): unknown {
 }
 
 function pathText(path: readonly PropertyKey[], what: string): string {
-  const parts = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`));
+  const parts = path.map((key) =>
+    typeof key === 'number' ? `[${key}]` : `.${shortened(String(key))}`,
+  );
   return parts.join('').replace(/^\./, '') || what;
-}
-
-/** A value as far as a sentence shows it: what objects hold could be without end. */
-function valueText(value: unknown): string {
-  switch (typeof value) {
-    case 'string':
-      return value.length > MAX_VALUE_LENGTH
-        ? `${JSON.stringify(value.slice(0, MAX_VALUE_LENGTH))}…`
-        : JSON.stringify(value);
-    case 'bigint':
-      return `${value}n`;
-    case 'function':
-    case 'symbol':
-      return `a ${typeof value}`;
-    case 'object':
-      if (value === null) return 'null';
-      if (!Array.isArray(value)) return 'an object';
-      return value.length === 0 ? 'an empty list' : `a list of ${value.length}`;
-    default:
-      return String(value);
-  }
 }

@@ -54,7 +54,8 @@ export class ChoiceOutput {
     const tokenIds = this.sequence.generated.view(this.#numDetokenized, end).slice();
     this.#numDetokenized = end;
     this.#isLastRow = this.sequence.finishReason !== null;
-    return { state: this.#state, tokenIds, isLast: this.#isLastRow, stop: this.#stop };
+    const { minTokens } = this.sequence.request.params;
+    return { state: this.#state, tokenIds, isLast: this.#isLastRow, stop: this.#stop, minTokens };
   }
 
   /** Takes in the result of the row that was taken last. */

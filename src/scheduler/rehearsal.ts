@@ -158,6 +158,7 @@ function pretendRequests(count: number, firstKey: number): SubmittedRequest[] {
       params: { maxTokens: MAX_TOKENS, seed: key, ignoreEos: true },
       deadlineAtMs: null,
       stream: false,
+      sizeBytes: 0,
     };
   });
 }

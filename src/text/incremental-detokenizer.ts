@@ -14,6 +14,7 @@ export interface DetokenizerInput {
   readonly tokenIds: TokenIds;
   readonly isLast: boolean;
   readonly stop?: readonly string[];
+  readonly minTokens?: number;
 }
 
 /** The state after a row and the text it added. */
@@ -43,13 +44,30 @@ export function detokenize(
   state: DetokenizerState,
   input: DetokenizerInput,
 ): DetokenizerOutput {
+  const { tokenIds, stop = [], minTokens = 0 } = input;
+  const numFree = stop.length === 0 ? 0 : Math.max(0, minTokens - state.numTokens);
+  if (numFree === 0 || numFree >= tokenIds.length) return add(table, state, input, numFree === 0);
+  const free = { tokenIds: tokenIds.slice(0, numFree), isLast: false, stop };
+  const before = add(table, state, free, false);
+  const rest = { ...input, tokenIds: tokenIds.slice(numFree) };
+  const after = add(table, before.state, rest, true);
+  return { ...after, text: before.text + after.text };
+}
+
+/** @param canStop Whether a stop string that these ids complete ends the text. */
+function add(
+  table: TokenBytes,
+  state: DetokenizerState,
+  input: DetokenizerInput,
+  canStop: boolean,
+): DetokenizerOutput {
   if (state.stopped) return { state, text: '' };
   const stops = input.stop ?? [];
   const decoded = decode(table, state, input.tokenIds, input.isLast);
   const text = state.heldText + decoded.text;
   const numTokens = state.numTokens + input.tokenIds.length;
 
-  const match = findStop(text, stops);
+  const match = canStop ? findStop(text, stops, state.heldText.length) : null;
   if (match !== null) {
     const stopped = {
       stopIndex: match.stopIndex,

@@ -12,12 +12,14 @@ export interface StopMatch {
  * Finds the stop string that is complete first, and among those that end together the longest.
  * That makes the answer a function of the text alone: however the text was cut into tokens and
  * chunks, the same stop is found at the same place.
+ *
+ * @param seenLength One that ends in so much of the text's beginning does not count.
  */
-export function findStop(text: string, stops: readonly string[]): StopMatch | null {
+export function findStop(text: string, stops: readonly string[], seenLength = 0): StopMatch | null {
   let best: StopMatch | null = null;
   for (const [stopIndex, stop] of stops.entries()) {
     if (stop === '') continue;
-    const start = text.indexOf(stop);
+    const start = text.indexOf(stop, Math.max(0, seenLength - stop.length + 1));
     if (start < 0) continue;
     const end = start + stop.length;
     if (best === null || end < best.end || (end === best.end && start < best.start)) {

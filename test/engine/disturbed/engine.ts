@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type * as batch from '../../../src/host/batch.js';
+import type { BatchInput } from '../../../src/host/batch-options.js';
 import type * as client from '../../../src/host/scheduler-client.js';
 import type * as launching from '../../../src/host/scheduler-launch.js';
 import type * as spawn from '../../../src/host/scheduler-process.js';
@@ -12,6 +13,7 @@ import type * as stream from '../../../src/host/stream.js';
 import type { CaptureEvent, DeviceEvent, EngineOptions, RestartEvent } from '../../../src/index.js';
 import type * as options from '../../../src/protocol/options.js';
 import type * as clock from '../../../src/protocol/phase-clock.js';
+import type * as validation from '../../../src/protocol/request-validation.js';
 import type { BatchRequest, BatchRow, StreamChunk } from '../../../src/protocol/requests.js';
 import { childrenOf, DIST, isRunning } from '../engines.js';
 
@@ -23,6 +25,7 @@ const { spawnScheduler }: typeof spawn = await load('host/scheduler-process.js')
 const { streamRequest }: typeof stream = await load('host/stream.js');
 const { resolveEngineOptions }: typeof options = await load('protocol/options.js');
 const { monotonicMs }: typeof clock = await load('protocol/phase-clock.js');
+const { validateRequest }: typeof validation = await load('protocol/request-validation.js');
 
 const ENTRY = fileURLToPath(new URL('scheduler.mjs', import.meta.url));
 
@@ -69,12 +72,12 @@ export class DisturbedEngine implements AsyncDisposable {
     return engine;
   }
 
-  batch(requests: batch.BatchInput): AsyncIterable<BatchRow> {
+  batch(requests: BatchInput): AsyncIterable<BatchRow> {
     return new Batch(this.#client, requests, {});
   }
 
   stream(request: BatchRequest): AsyncIterable<StreamChunk> {
-    return streamRequest(this.#client, request);
+    return streamRequest(this.#client, () => validateRequest(request));
   }
 
   /** Sends the present scheduler process a signal; false when it is gone. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/host/batch.js';
 import { OutgoingQueue } from '../../../src/host/outgoing-queue.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type {
   ChoiceRecord,
   OutcomeRecord,
@@ -88,7 +89,7 @@ test('the process has a bounded number of requests, and gets the next one for ea
   const scheduler = new FakeScheduler();
   const client = await readyClient(scheduler);
   for (let i = 0; i < 9000; i++) {
-    client.submit(client.reserveKey(), { prompt: [1] }, false, new CountingSink());
+    client.submit(client.reserveKey(), validateRequest({ prompt: [1] }), false, new CountingSink());
   }
   await turn();
   expect(scheduler.submitted).toHaveLength(8192);
@@ -101,10 +102,21 @@ test('the process has a bounded number of bytes, but always one request', async 
   const scheduler = new FakeScheduler();
   const client = await readyClient(scheduler);
   const prompt = 'x'.repeat(20 * MEGABYTE);
+  const limits = { maxRequestBytes: 64 * MEGABYTE, maxRequestValues: 1 };
   for (let i = 0; i < 3; i++) {
-    client.submit(client.reserveKey(), { prompt }, false, new CountingSink());
+    client.submit(
+      client.reserveKey(),
+      validateRequest({ prompt }, limits),
+      false,
+      new CountingSink(),
+    );
   }
-  client.submit(client.reserveKey(), { prompt: 'short' }, false, new CountingSink());
+  client.submit(
+    client.reserveKey(),
+    validateRequest({ prompt: 'short' }),
+    false,
+    new CountingSink(),
+  );
   await turn();
   expect(scheduler.submitted).toHaveLength(1);
   for (let sent = 1; sent < 4; sent++) {
@@ -130,7 +142,14 @@ test('a request that cannot be sent fails alone', async () => {
   });
   queue.attach();
   for (const key of [1, 2, 3]) {
-    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs: null, stream: false });
+    queue.submit({
+      key,
+      prompt: PROMPT,
+      params: { seed: 1 },
+      deadlineAtMs: null,
+      stream: false,
+      sizeBytes: 1,
+    });
   }
   await turn();
   expect(sent).toEqual([1, 3]);
@@ -151,7 +170,14 @@ test('what is held is ended here: aborted, given up, or at its deadline', async 
     now: () => 0,
   });
   const submit = (key: number, deadlineAtMs: number | null): void =>
-    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs, stream: false });
+    queue.submit({
+      key,
+      prompt: PROMPT,
+      params: { seed: 1 },
+      deadlineAtMs,
+      stream: false,
+      sizeBytes: 1,
+    });
   queue.attach();
   submit(1, 3600_000);
   await turn();
@@ -181,7 +207,14 @@ test('what is withdrawn does not pile up behind a process that has no room', asy
     now: () => 0,
   });
   const submit = (key: number): void =>
-    queue.submit({ key, prompt: PROMPT, params: { seed: 1 }, deadlineAtMs: null, stream: false });
+    queue.submit({
+      key,
+      prompt: PROMPT,
+      params: { seed: 1 },
+      deadlineAtMs: null,
+      stream: false,
+      sizeBytes: 1,
+    });
   submit(0);
   for (let key = 1; key <= 20_000; key++) {
     submit(key);

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import { PermafrostError } from '../../../src/protocol/errors.js';
 import { CountingSink, FakeScheduler, readyClient, startClient, turn } from './fake-scheduler.js';
 
-const request = { prompt: 'hello' };
+const request = validateRequest({ prompt: 'hello' });
 
 describe('a start', () => {
   test('adds the handshake, so that the phases sum to what the host waited', async () => {
@@ -172,7 +173,7 @@ test('a full connection holds submits and aborts back, in their order', async ()
 test('long prompts are spread over several messages', async () => {
   const scheduler = new FakeScheduler();
   const client = await readyClient(scheduler);
-  const long = { prompt: 'x'.repeat(200_000) };
+  const long = validateRequest({ prompt: 'x'.repeat(200_000) });
   for (let i = 0; i < 3; i++) client.submit(client.reserveKey(), long, false, new CountingSink());
   await turn();
   expect(scheduler.sent.filter(({ kind }) => kind === 'submit')).toHaveLength(3);

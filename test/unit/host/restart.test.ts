@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SchedulerClient } from '../../../src/host/scheduler-client.js';
 import { streamRequest } from '../../../src/host/stream.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type { DeviceEvent, RestartEvent } from '../../../src/protocol/report.js';
 import type { BatchRequest, StreamChunk } from '../../../src/protocol/requests.js';
 import {
@@ -44,7 +45,7 @@ class Engine {
     for (const key of keys) {
       const sink = new CountingSink();
       this.sinks.push(sink);
-      this.client.submit(key, shape, false, sink);
+      this.client.submit(key, validateRequest(shape), false, sink);
     }
     await turn();
     return keys;
@@ -126,7 +127,8 @@ describe('after the loss of the process', () => {
     const engine = await Engine.start();
     const chunks: StreamChunk[] = [];
     const done = (async () => {
-      for await (const chunk of streamRequest(engine.client, request)) chunks.push(chunk);
+      for await (const chunk of streamRequest(engine.client, () => validateRequest(request)))
+        chunks.push(chunk);
     })();
     await turn();
     const [key = -1] = engine.submittedKeys;
@@ -148,7 +150,7 @@ describe('after the loss of the process', () => {
 
   test('a stream that had all but its outcome ends without another process', async () => {
     const engine = await Engine.start();
-    const stream = streamRequest(engine.client, request);
+    const stream = streamRequest(engine.client, () => validateRequest(request));
     const first = stream.next();
     await turn();
     engine.scheduler.stream(engine.submittedKeys[0] ?? -1, 'ab', [1, 2], 'stop');
@@ -194,7 +196,8 @@ describe('while the process is restarted', () => {
     const chunks: StreamChunk[] = [];
     const done = (async () => {
       const shape = { ...request, signal: controller.signal };
-      for await (const chunk of streamRequest(engine.client, shape)) chunks.push(chunk);
+      for await (const chunk of streamRequest(engine.client, () => validateRequest(shape)))
+        chunks.push(chunk);
     })();
     await turn();
     engine.scheduler.stream(engine.submittedKeys[0] ?? -1, 'ab', [1, 2]);
@@ -270,7 +273,7 @@ describe('while the process is restarted', () => {
     const engine = await Engine.start();
     const key = engine.client.reserveKey();
     const sink = { onResult: () => void engine.client.close(), onError: () => {} };
-    engine.client.submit(key, request, false, sink);
+    engine.client.submit(key, validateRequest(request), false, sink);
     await engine.submit(1);
     engine.client.abort(key);
     await turn();
@@ -285,8 +288,9 @@ describe('while the process is restarted', () => {
     const engine = await Engine.start();
     const key = engine.client.reserveKey();
     const later = engine.client.reserveKey();
-    const onResult = () => engine.client.submit(later, request, false, new CountingSink());
-    engine.client.submit(key, request, false, { onResult, onError: () => {} });
+    const onResult = () =>
+      engine.client.submit(later, validateRequest(request), false, new CountingSink());
+    engine.client.submit(key, validateRequest(request), false, { onResult, onError: () => {} });
     await turn();
     engine.client.abort(key);
     await turn();

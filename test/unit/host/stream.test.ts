@@ -1,12 +1,14 @@
 import { expect, test } from 'vitest';
 import { streamRequest } from '../../../src/host/stream.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type { StreamChunk } from '../../../src/protocol/requests.js';
 import { type ClientOptions, FakeScheduler, readyClient, turn } from './fake-scheduler.js';
 
 async function start(signal?: AbortSignal, options: ClientOptions = {}) {
   const scheduler = new FakeScheduler();
   const client = await readyClient(scheduler, options);
-  const stream = streamRequest(client, { prompt: 'hi', ...(signal && { signal }) });
+  const request = { prompt: 'hi', ...(signal && { signal }) };
+  const stream = streamRequest(client, () => validateRequest(request));
   return { scheduler, stream };
 }
 

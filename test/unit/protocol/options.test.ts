@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { PermafrostError } from '../../../src/protocol/errors.js';
 import { resolveEngineOptions } from '../../../src/protocol/options.js';
 
 const model = '/models/tiny';
@@ -24,6 +25,8 @@ describe('engine options', () => {
       maxRestarts: 5,
       cpuThreads: null,
       nodePath: null,
+      maxRequestBytes: 33_554_432,
+      maxRequestValues: 65_536,
     });
   });
 
@@ -100,5 +103,24 @@ describe('engine options', () => {
       message: expect.stringContaining(message),
     });
     expect(() => resolveEngineOptions(options, {})).toThrow(complaint);
+  });
+});
+
+describe('options that a caller got wrong', () => {
+  test('name what was meant', () => {
+    const act = () => resolveEngineOptions({ model: 'm', maxNumSeq: 4, gcpolicy: 'none' }, {});
+    expect(act).toThrow('maxNumSeq: unknown name; did you mean maxNumSeqs?');
+    expect(act).toThrow('gcpolicy: unknown name; did you mean gcPolicy?');
+  });
+
+  test('are refused when reading them throws', () => {
+    const options = {
+      get model(): string {
+        throw new Error('no entry');
+      },
+    };
+    expect(() => resolveEngineOptions(options, {})).toThrow(
+      new PermafrostError('ERR_BAD_OPTION', 'the options: reading failed: no entry'),
+    );
   });
 });

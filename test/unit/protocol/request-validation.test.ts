@@ -17,19 +17,25 @@ describe('a request', () => {
     params({ responseFormat: { type: 'json_object' }, stop: [], minTokens: 0, ignoreEos: false }),
     params({ responseFormat: { type: 'json_schema', schema: { type: 'null' } } }),
     params({ responseFormat: { type: 'text' }, stop: 'x' }),
-  ])('is taken as it is: %j', (request) => {
-    expect(validateRequest(request)).toBe(request);
+  ])('is taken as it is, but copied: %j', (request) => {
+    const { sizeBytes, ...taken } = validateRequest(request);
+    const prompt = Array.isArray(request.prompt) ? Int32Array.from(request.prompt) : request.prompt;
+    expect(taken).toEqual({ params: {}, ...request, prompt });
+    expect(sizeBytes).toBeGreaterThan(500);
   });
 
   test.each([
-    [{}, 'prompt: must be a text'],
+    [{}, 'prompt: is missing'],
     [{ prompt: '' }, 'prompt: is empty'],
     [{ prompt: [] }, 'prompt: has no token ids'],
-    [{ prompt: [1, -2] }, 'prompt[1]: must be a token id, not -2'],
+    [
+      { prompt: [1, -2] },
+      'prompt[1]: must be a token id, a whole number from 0 to 2147483647, not -2',
+    ],
     [{ prompt: [1.5] }, 'prompt[0]'],
     [{ prompt: ['a'] }, 'prompt[0]'],
-    [{ prompt: { messages: [] } }, 'messages: '],
-    [{ prompt: { messages: [{ role: 'user' }] } }, 'messages[0].content: '],
+    [{ prompt: { messages: [] } }, 'prompt.messages: must be'],
+    [{ prompt: { messages: [{ role: 'user' }] } }, 'prompt.messages[0].content: is missing'],
     [
       { prompt: { messages: [{ role: 'user', content: 'x', name: 'y' }] } },
       'messages[0].name: unknown',
@@ -56,16 +62,16 @@ describe('a request', () => {
     [{ prompt, priority: Number.NaN }, 'priority: '],
     [{ prompt, priority: Number.POSITIVE_INFINITY }, 'priority: '],
     [{ prompt, deadlineMs: -1 }, 'deadlineMs: '],
-    [{ prompt, signal: {} }, 'signal: must be an AbortSignal'],
+    [{ prompt, signal: {} }, 'signal: must be an AbortSignal, not an object'],
     [{ prompt, id: 7 }, 'id: '],
-    [params({ max_tokens: 4 }), 'params.max_tokens: unknown name'],
+    [params({ max_tokens: 4 }), 'params.max_tokens: unknown name; did you mean maxTokens?'],
     [params({ maxTokens: 0 }), 'params.maxTokens: '],
     [params({ minTokens: -1 }), 'params.minTokens: '],
     [params({ responseFormat: { type: 'xml' } }), 'params.responseFormat.type: must be text, json'],
     [params({ responseFormat: { type: 'json_schema' } }), 'params.responseFormat.schema: '],
     [params({ responseFormat: { type: 'json_object' }, stop: 'x' }), 'params.stop: is not'],
     [params({ responseFormat: { type: 'json_object' }, minTokens: 2 }), 'params.minTokens: is not'],
-    [params({ temperature: -0.1 }), 'not -0.1'],
+    [params({ temperature: -0.1 }), 'params.temperature: must be a number from 0 on, not -0.1'],
     [params({ temperature: Number.POSITIVE_INFINITY }), 'params.temperature: '],
     [params({ topP: 0 }), 'params.topP: '],
     [params({ topK: 1.5 }), 'params.topK: '],
@@ -75,7 +81,10 @@ describe('a request', () => {
     [params({ repetitionPenalty: 0 }), 'params.repetitionPenalty: '],
     [params({ seed: 2 ** 53 }), 'params.seed: '],
     [params({ stop: '' }), 'params.stop: '],
-    [params({ stop: Array(17).fill('x') }), 'params.stop: '],
+    [
+      params({ stop: Array(17).fill('x') }),
+      'params.stop: must be a text or a list of at most 16, none empty, not a list of 17',
+    ],
     [params({ stopTokenIds: Array(9).fill(1) }), 'params.stopTokenIds: '],
     [params({ ignoreEos: 1 }), 'params.ignoreEos: '],
     [params({ logprobs: 21 }), 'params.logprobs: '],

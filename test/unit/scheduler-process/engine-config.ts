@@ -20,6 +20,8 @@ export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
     maxRestarts: 5,
     cpuThreads: null,
     nodePath: null,
+    maxRequestBytes: 1 << 25,
+    maxRequestValues: 1 << 16,
     ...config,
   };
 }

@@ -133,6 +133,7 @@ export class Harness {
         prompt: typeof prompt === 'object' && 'length' in prompt ? Int32Array.from(prompt) : prompt,
         deadlineAtMs: null,
         stream: false,
+        sizeBytes: 0,
         ...request,
         params: { maxTokens: 8, seed: request.key, ...request.params },
       })),

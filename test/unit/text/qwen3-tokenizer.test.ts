@@ -108,13 +108,14 @@ interface Streamed {
 }
 
 /** Runs the rows through the detokenizer; each state travels as a message between threads does. */
-function stream(rows: readonly number[][], stop: readonly string[] = []): Streamed {
+function stream(rows: readonly number[][], stop: readonly string[] = [], minTokens = 0): Streamed {
   const table = tokenizer.textBytes;
   let state: DetokenizerState = startState(table);
   let numTokens: number | null = null;
   const chunks = rows.map((tokenIds, index) => {
     const isLast = index === rows.length - 1;
-    const output = detokenize(table, structuredClone(state), { tokenIds, isLast, stop });
+    const row = { tokenIds, isLast, stop, minTokens };
+    const output = detokenize(table, structuredClone(state), row);
     state = output.state;
     if (output.stopped !== undefined) numTokens = output.stopped.numTokens;
     return output.text;
@@ -174,6 +175,45 @@ describe('the detokenizer', () => {
       expect(chunks.join('')).toBe(match === null ? whole : whole.slice(0, match.start));
       expect(chunks.every(isWellFormed)).toBe(true);
       expect(numTokens).toBe(match === null ? null : tokensNeeded(ids, usable));
+    });
+    fc.assert(property, runs);
+  });
+});
+
+describe('stop strings after a minimum of tokens', () => {
+  const encode = (text: string) => Array.from(tokenizer.encode(text, { addSpecialTokens: false }));
+
+  test('what the first tokens complete does not count, what the next one completes does', () => {
+    const ids = [...encode('a'), ...encode('b'), ...encode('a'), ...encode('b')];
+    const rows = ids.map((id) => [id]);
+    const ended = (stop: string, minTokens: number) => {
+      const { chunks, numTokens } = stream(rows, [stop], minTokens);
+      return [chunks.join(''), numTokens];
+    };
+    expect(ended('a', 0)).toEqual(['', 1]);
+    expect(ended('a', 1)).toEqual(['ab', 3]);
+    expect(ended('ab', 1)).toEqual(['', 2]);
+    expect(ended('ab', 2)).toEqual(['ab', 4]);
+    expect(ended('ba', 2)).toEqual(['a', 3]);
+    expect(ended('ab', 4)).toEqual(['abab', null]);
+  });
+
+  test('a longer one that may follow does not bring a shorter one back that was passed', () => {
+    const rows = [encode('a'), encode('b'), encode('x')];
+    expect(stream(rows, ['abcd', 'b'], 2)).toEqual({ chunks: ['', '', 'abx'], numTokens: null });
+  });
+
+  test('hold at the same place however the tokens were cut', () => {
+    const scenario = fc.record({
+      cut: anyRows(),
+      minTokens: fc.nat({ max: 12 }),
+      stop: fc.array(fc.constantFrom('a', ' ', 'the', '\n', 'é', '0'), { maxLength: 3 }),
+    });
+    const property = fc.property(scenario, ({ cut: { ids, rows }, minTokens, stop }) => {
+      const singly = stream([...ids.map((id) => [id]), []], stop, minTokens);
+      const { chunks, numTokens } = stream(rows, stop, minTokens);
+      expect([chunks.join(''), numTokens]).toEqual([singly.chunks.join(''), singly.numTokens]);
+      if (numTokens !== null) expect(numTokens).toBeGreaterThan(minTokens);
     });
     fc.assert(property, runs);
   });
