@@ -4,26 +4,12 @@
 // family's name.
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "model/rope_config.h"
+
 namespace permafrost::model {
-
-enum class RopeType : uint8_t { kDefault, kLlama3 };
-
-struct RopeConfig {
-  RopeType type = RopeType::kDefault;
-  double theta = 0;
-  // llama3 only: wavelengths above original_max_positions / low_freq_factor are stretched by
-  // `factor`, those below original_max_positions / high_freq_factor stay, between them it blends.
-  double factor = 1;
-  double low_freq_factor = 1;
-  double high_freq_factor = 1;
-  double original_max_positions = 0;
-
-  bool operator==(const RopeConfig&) const = default;
-};
 
 struct ModelConfig {
   std::string architecture;  // "Qwen3ForCausalLM"
@@ -43,8 +29,6 @@ struct ModelConfig {
   bool mlp_bias = false;     // gate_proj, up_proj, down_proj have biases
   bool tie_word_embeddings = false;
   std::vector<int32_t> windows;  // [num_layers] a row sees positions > own - window; 0 = all
-  std::vector<int32_t> eos_token_ids;
-  std::optional<int32_t> bos_token_id;
 
   int64_t query_size() const { return int64_t{num_heads} * head_dim; }
   int64_t kv_size() const { return int64_t{num_kv_heads} * head_dim; }
@@ -52,8 +36,9 @@ struct ModelConfig {
 };
 
 // Reads `folder`/config.json. Throws ERR_MODEL_NOT_FOUND (no such folder or file), ERR_MODEL_CONFIG
-// (malformed, out of range, unknown architecture) and ERR_UNSUPPORTED (quantization_config, rotary
-// types, layer types, activations that Permafrost does not run), each with the field and its value.
+// (malformed, out of range, contradictory) and ERR_UNSUPPORTED (architectures, quantization, rotary
+// types, layer types, activations, and whatever else the model computes that Permafrost does not
+// carry out), each with the field and its value.
 ModelConfig load_config(const std::string& folder);
 
 }  // namespace permafrost::model

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 #include <system_error>
 
 #include "core/error.h"
@@ -14,6 +15,17 @@ namespace permafrost::model {
 namespace {
 
 std::string reason(int error) { return std::generic_category().message(error); }
+
+// What Git leaves in a large file's place until Git LFS has fetched it.
+constexpr std::string_view kLfsPointer = "version https://git-lfs.github.com/spec/";
+constexpr int64_t kMaxLfsPointerBytes = 1024;
+
+std::string_view kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "a folder";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
 
 }  // namespace
 
@@ -32,9 +44,28 @@ File::File(const std::string& path, const char* code) : path_(path), code_(code)
   const bool known = ::fstat(fd_, &info) == 0;
   if (!known || !S_ISREG(info.st_mode)) {
     ::close(fd_);
-    throw core::Error(code, path + " is not a regular file");
+    throw core::Error(code, path + " is not a regular file, but " +
+                                std::string(known ? kind_of(info.st_mode) : "unknown"));
   }
   size_ = info.st_size;
+  try {
+    refuse_lfs_pointer();
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+}
+
+void File::refuse_lfs_pointer() const {
+  if (size_ < static_cast<int64_t>(kLfsPointer.size()) || size_ > kMaxLfsPointerBytes) return;
+  std::string start(kLfsPointer.size(), '\0');
+  read(0, start.data(), start.size());
+  if (start == kLfsPointer) {
+    throw core::Error("ERR_MODEL_NOT_FOUND",
+                      path_ +
+                          " is a Git LFS pointer, not the file itself: run 'git lfs pull' in its "
+                          "folder, or download the file");
+  }
 }
 
 File::~File() { ::close(fd_); }

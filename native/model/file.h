@@ -9,7 +9,8 @@ namespace permafrost::model {
 
 class File {
  public:
-  // Throws ERR_MODEL_NOT_FOUND when there is no such file, `code` for everything else.
+  // Throws ERR_MODEL_NOT_FOUND when there is no such file, or only a Git LFS pointer to it, and
+  // `code` for everything else.
   File(const std::string& path, const char* code);
   File(const File&) = delete;
   File& operator=(const File&) = delete;
@@ -21,6 +22,8 @@ class File {
   void read(int64_t offset, void* out, size_t bytes) const;
 
  private:
+  void refuse_lfs_pointer() const;
+
   std::string path_;
   const char* code_;
   int fd_ = -1;

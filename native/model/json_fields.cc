@@ -30,9 +30,14 @@ const json& JsonFields::require(const char* key) const {
 }
 
 int64_t JsonFields::integer(const char* key, const json& value, int64_t low, int64_t high) const {
-  // The parser keeps integers beyond int64_t as unsigned ones or as floats.
-  const bool fits = value.is_number_integer() &&
-                    (!value.is_number_unsigned() || value.get<uint64_t>() <= uint64_t{INT64_MAX});
+  // The parser keeps integers beyond int64_t as unsigned ones or as floats. Some writers put whole
+  // numbers as floats, 32768.0.
+  constexpr double kExact = 9007199254740992.0;  // 2^53
+  const bool is_whole = value.is_number_float() && std::abs(value.get<double>()) <= kExact &&
+                        value.get<double>() == std::trunc(value.get<double>());
+  const bool fits =
+      is_whole || (value.is_number_integer() &&
+                   (!value.is_number_unsigned() || value.get<uint64_t>() <= uint64_t{INT64_MAX}));
   const int64_t number = fits ? value.get<int64_t>() : 0;
   if (!fits || number < low || number > high) {
     refuse(std::string(key) + " is " + shown(value) + ", expected an integer from " +

@@ -201,11 +201,9 @@ Checkpoint::Checkpoint(const std::string& folder) : folder_(folder) {
     open_shards(index);
   } else {
     throw core::Error("ERR_MODEL_NOT_FOUND",
-                      folder + " has neither model.safetensors nor model.safetensors.index.json" +
-                          (exists(folder + "/pytorch_model.bin")
-                               ? ": convert its pytorch_model.bin to safetensors first"
-                               : ": is this the folder of a model, and was it downloaded "
-                                 "completely?"));
+                      folder +
+                          " has neither model.safetensors nor model.safetensors.index.json: is "
+                          "this the folder of a model, and was it downloaded completely?");
   }
 }
 

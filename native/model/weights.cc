@@ -27,20 +27,28 @@ struct Source {
   size_t bytes = 0;   // as bf16
 };
 
+constexpr const char* kHead = "lm_head.weight";
+
+// What a checkpoint calls its tensors, and whether its head is a matrix of its own.
+struct Naming {
+  std::string prefix = "model.";
+  std::string embedding = "model.embed_tokens.weight";
+  bool is_tied = false;
+};
+
 // The exact layout of the buffer: what is loaded from where to where.
 class Layout {
  public:
   // With a null base only sizes and sources are meaningful.
-  Layout(const ModelConfig& config, void* base) : arena_(base) {
+  Layout(const ModelConfig& config, const Naming& naming, void* base) : arena_(base) {
     const int64_t hidden = config.hidden_size;
-    views_.embedding = matrix({{"model.embed_tokens.weight", config.vocab_size}}, hidden);
+    views_.embedding = matrix({{naming.embedding, config.vocab_size}}, hidden);
     for (int32_t i = 0; i < config.num_layers; ++i) {
-      views_.layers.push_back(layer(config, "model.layers." + std::to_string(i) + "."));
+      views_.layers.push_back(layer(config, naming.prefix + "layers." + std::to_string(i) + "."));
     }
-    views_.final_norm = vector({{"model.norm.weight", hidden}});
-    views_.lm_head = config.tie_word_embeddings
-                         ? views_.embedding
-                         : matrix({{"lm_head.weight", config.vocab_size}}, hidden);
+    views_.final_norm = vector({{naming.prefix + "norm.weight", hidden}});
+    views_.lm_head =
+        naming.is_tied ? views_.embedding : matrix({{kHead, config.vocab_size}}, hidden);
   }
 
   const WeightViews& views() const { return views_; }
@@ -128,22 +136,32 @@ std::string shown_shape(const std::vector<int64_t>& shape) {
   return text + (shape.size() > 8 ? ", …]" : "]");
 }
 
-bool is_harmless_extra(const std::string& name, const StoredTensor& tensor,
-                       const ModelConfig& config) {
-  if (name.ends_with(".rotary_emb.inv_freq")) return true;
-  const std::vector<int64_t> embedding_shape{config.vocab_size, config.hidden_size};
-  return config.tie_word_embeddings && name == "lm_head.weight" && tensor.shape == embedding_shape;
+bool is_rotary_table(std::string_view name) {
+  return name.ends_with("rotary_emb.inv_freq") || name.ends_with("rotary_emb.cos_cached") ||
+         name.ends_with("rotary_emb.sin_cached");
+}
+
+// A dtype that is converted.
+bool is_float(const Checkpoint::Entry& entry) {
+  const std::string& dtype = entry.tensor->dtype;
+  return dtype == "BF16" || dtype == "F16" || dtype == "F32";
 }
 
 // Every source there, in the right shape and a dtype we convert, and nothing else.
-void check(const Layout& layout, const ModelConfig& config, const Checkpoint& checkpoint) {
+void check(const Layout& layout, const ModelConfig& config, const Naming& naming,
+           const Checkpoint& checkpoint) {
   std::set<std::string> used;
+  // A second copy of a tied matrix; it was compared.
+  if (naming.is_tied) used.insert(kHead);
   for (const Source& source : layout.sources()) {
     used.insert(source.name);
     const auto found = checkpoint.tensors().find(source.name);
     if (found == checkpoint.tensors().end()) {
       refuse(checkpoint.folder() + ": tensor " + source.name + " " + shown_shape(source.shape) +
-             ", which config.json asks for, is in no safetensors file");
+             ", which config.json asks for, is in no safetensors file" +
+             (source.name == kHead ? "; if the model's embedding is its head as well, config.json "
+                                     "must say so: \"tie_word_embeddings\": true"
+                                   : ""));
     }
     const StoredTensor& tensor = *found->second.tensor;
     const std::string where = found->second.file->path() + ": tensor " + source.name;
@@ -151,12 +169,12 @@ void check(const Layout& layout, const ModelConfig& config, const Checkpoint& ch
       refuse(where + " has the shape " + shown_shape(tensor.shape) + ", config.json asks for " +
              shown_shape(source.shape));
     }
-    if (tensor.dtype != "BF16" && tensor.dtype != "F16" && tensor.dtype != "F32") {
+    if (!is_float(found->second)) {
       refuse(where + " is " + tensor.dtype + ", only BF16, F16 and F32 are supported");
     }
   }
   for (const auto& [name, entry] : checkpoint.tensors()) {
-    if (!used.contains(name) && !is_harmless_extra(name, *entry.tensor, config)) {
+    if (!used.contains(name) && !is_rotary_table(name)) {
       refuse(entry.file->path() + ": tensor " + shown_name(name) + " " +
              shown_shape(entry.tensor->shape) + " is not part of the " + config.architecture +
              " that config.json describes");
@@ -194,17 +212,62 @@ core::ChunkReader bf16_reader(const Checkpoint::Entry& entry) {
   };
 }
 
+// Whether two tensors of the same shape are the same as bf16, which is what runs.
+bool are_equal(const Checkpoint::Entry& a, const Checkpoint::Entry& b) {
+  size_t count = 1;
+  for (const int64_t size : a.tensor->shape) count *= static_cast<size_t>(size);
+  const core::ChunkReader read_a = bf16_reader(a);
+  const core::ChunkReader read_b = bf16_reader(b);
+  constexpr size_t kPiece = size_t{1} << 20;  // elements
+  std::vector<uint16_t> piece_a(std::min(count, kPiece));
+  std::vector<uint16_t> piece_b(piece_a.size());
+  for (size_t done = 0; done < count; done += kPiece) {
+    const size_t bytes = std::min(count - done, kPiece) * kBf16Bytes;
+    read_a(piece_a.data(), done * kBf16Bytes, bytes);
+    read_b(piece_b.data(), done * kBf16Bytes, bytes);
+    if (std::memcmp(piece_a.data(), piece_b.data(), bytes) != 0) return false;
+  }
+  return true;
+}
+
+Naming naming_of(const ModelConfig& config, const Checkpoint& checkpoint) {
+  const auto& tensors = checkpoint.tensors();
+  Naming naming;
+  if (!tensors.contains("model.norm.weight") && tensors.contains("norm.weight")) {
+    naming.prefix = "";
+  }
+  naming.embedding = naming.prefix + "embed_tokens.weight";
+  naming.is_tied = config.tie_word_embeddings;
+  const auto head = tensors.find(kHead);
+  if (!naming.is_tied || head == tensors.end()) return naming;
+  const auto embedding = tensors.find(naming.embedding);
+  if (embedding == tensors.end()) {
+    naming.embedding = kHead;
+    return naming;
+  }
+  // A pair that can't be compared is not tied, and check() says what is wrong with it.
+  naming.is_tied = head->second.tensor->shape == embedding->second.tensor->shape &&
+                   is_float(head->second) && is_float(embedding->second) &&
+                   are_equal(embedding->second, head->second);
+  return naming;
+}
+
 }  // namespace
 
-size_t Weights::bytes_needed(const ModelConfig& config) { return Layout(config, nullptr).bytes(); }
+size_t Weights::bytes_needed(const ModelConfig& config) {
+  Naming naming;
+  naming.is_tied = config.tie_word_embeddings;
+  return Layout(config, naming, nullptr).bytes();
+}
 
 Weights::Weights(core::Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
                  const Progress& progress) {
-  const Layout plan(config, nullptr);
-  check(plan, config, checkpoint);
+  const Naming naming = naming_of(config, checkpoint);
+  const Layout plan(config, naming, nullptr);
+  check(plan, config, naming, checkpoint);
 
   buffer_ = backend.allocate(plan.bytes());
-  views_ = Layout(config, buffer_.data()).views();
+  views_ = Layout(config, naming, buffer_.data()).views();
   size_t done = 0;
   size_t total = 0;
   for (const Source& source : plan.sources()) total += source.bytes;

@@ -4,10 +4,14 @@
 //
 // BF16 is taken as it is, F16 and F32 are rounded to the nearest bf16 (ties to even). Every tensor
 // must have exactly the shape that config.json asks for, and a tensor the model does not use is an
-// error: it means that config.json describes another model. Two kinds of extra tensor are harmless
-// and ignored: `*.rotary_emb.inv_freq` (old exports store the rotary frequencies, which follow from
-// config.json), and `lm_head.weight` of embedding shape in a model with tied embeddings (some
-// exports store the shared matrix twice).
+// error: it means that config.json describes another model. Harmless and ignored are the rotary
+// tables that old exports store, `*rotary_emb.inv_freq` and the like: they follow from config.json.
+//
+// In a model with tied embeddings the shared matrix may be stored once, under either name, or
+// twice. If the two differ, the file is right and config.json is not: each is used as what it is.
+//
+// The names are those of transformers' models, `model.layers.0.…`; a model that was saved without
+// its head lacks the `model.` of all of them.
 
 #include <cstddef>
 #include <functional>
@@ -47,7 +51,8 @@ class Weights {
   // Called on the loading thread after each tensor.
   using Progress = std::function<void(size_t bytes_done, size_t bytes_total)>;
 
-  // Exactly the device bytes that the constructor allocates.
+  // The device bytes that the constructor allocates, but for a head that is tied by config.json
+  // only.
   static size_t bytes_needed(const ModelConfig& config);
 
   // Checks every tensor, then allocates and loads. Throws ERR_MODEL_WEIGHTS with file and tensor,

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <random>
@@ -346,6 +347,12 @@ class Suite {
     golden_configs();
     config_spellings();
     config_families();
+    config_names();
+    config_kv_heads();
+    config_numbers();
+    config_dtypes();
+    rotary_effects();
+    effects_by_name();
     config_windows();
     config_errors();
     config_files();
@@ -354,6 +361,8 @@ class Suite {
     file_errors();
     shard_errors();
     weight_errors();
+    tied_embeddings();
+    names_without_prefix();
     weight_layout();
     conversions();
     sharded_equals_single();
@@ -408,7 +417,6 @@ class Suite {
     CHECK(tied.qk_norm && !tied.qkv_bias && !tied.output_bias && !tied.mlp_bias);
     CHECK(tied.tie_word_embeddings);
     CHECK(tied.windows == std::vector<int32_t>(3, 0));
-    CHECK(tied.eos_token_ids == std::vector<int32_t>{2} && tied.bos_token_id == 1);
 
     const ModelConfig bias = load_config((golden_ / "qwen2-bias").string());
     CHECK(bias.qkv_bias && !bias.output_bias && !bias.qk_norm && bias.head_dim == 16);
@@ -477,14 +485,132 @@ class Suite {
          {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}) {
       json broken = new_spelling;
       broken["rope_parameters"].erase(key);
-      REFUSES(config_of(broken), "ERR_MODEL_CONFIG", "rope_parameters", std::string(key),
-              "missing");
+      if (std::string(key).starts_with("original")) {
+        CHECK(config_of(broken).rope.original_max_positions == 64);  // all there are
+      } else {
+        REFUSES(config_of(broken), "ERR_MODEL_CONFIG", "rope_parameters", std::string(key),
+                "missing");
+      }
       broken["rope_parameters"][key] = -3;
       REFUSES(config_of(broken), "ERR_MODEL_CONFIG", std::string(key) + " is -3");
     }
     json equal = new_spelling;
     equal["rope_parameters"]["high_freq_factor"] = 1;
     REFUSES(config_of(equal), "ERR_MODEL_CONFIG", "high_freq_factor is 1");
+  }
+
+  // Nothing in a rotary object is passed over: it is carried out, changes nothing, or is refused.
+  void rotary_effects() {
+    for (const char* key : {"rope_parameters", "rope_scaling"}) {
+      json config = small_llama();
+      const auto of = [&](const json& object) {
+        config[key] = object;
+        return config_of(config).rope;
+      };
+      const model::RopeConfig plain = of(json::object());
+      for (const char* type : {"default", "linear", "dynamic", "yarn"}) {
+        CHECK(of({{"type", type}, {"factor", 1}}) == plain);
+        CHECK(of({{"rope_type", type}, {"factor", 1.0}, {"rope_theta", 10000}}) == plain);
+      }
+      CHECK(of({{"rope_type", nullptr}, {"factor", nullptr}}) == plain);
+      CHECK(of({{"partial_rotary_factor", 1}, {"attention_factor", 1.0}}) == plain);
+      CHECK(of({{"original_max_position_embeddings", 32}}) == plain);
+      REFUSES(of({{"factor", 4.0}}), "ERR_UNSUPPORTED", key, "factor is 4.0");
+      REFUSES(of({{"partial_rotary_factor", 0.5}}), "ERR_UNSUPPORTED", key,
+              "partial_rotary_factor is 0.5");
+      REFUSES(of({{"rope_type", "default"}, {"factor", 2}}), "ERR_UNSUPPORTED", "factor is 2");
+      REFUSES(of({{"type", "linear"}}), "ERR_UNSUPPORTED", "linear");
+      REFUSES(of({{"type", "linear"}, {"factor", 1}, {"attention_factor", 2}}), "ERR_UNSUPPORTED",
+              "attention_factor is 2");
+      REFUSES(of({{"mrope_section", {1, 1}}}), "ERR_UNSUPPORTED", "mrope_section");
+      REFUSES(of({{"chunked_attention", json::object()}}), "ERR_UNSUPPORTED", "chunked_attention");
+      const json llama3 = {{"rope_type", "llama3"},
+                           {"factor", 8},
+                           {"low_freq_factor", 1},
+                           {"high_freq_factor", 4},
+                           {"partial_rotary_factor", 0.5}};
+      REFUSES(of(llama3), "ERR_UNSUPPORTED", "partial_rotary_factor is 0.5", "llama3");
+    }
+  }
+
+  // Likewise for the whole file.
+  void effects_by_name() {
+    const auto refused = [&](const char* key, const json& value) {
+      json config = small_llama();
+      config[key] = value;
+      REFUSES(config_of(config), "ERR_UNSUPPORTED", std::string(key) + " is " + value.dump());
+    };
+    const auto taken = [&](const char* key, const json& value) {
+      json config = small_llama();
+      config[key] = value;
+      CHECK(config_of(config).vocab_size == 10);
+    };
+    for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping", "clip_qkv",
+                            "attention_chunk_size", "num_local_experts", "use_qk_norm",
+                            "rope_interleaved", "quantization", "compression_config"}) {
+      refused(key, 30);
+      refused(key, true);
+      for (const json& off : {json(nullptr), json(false), json(0), json(0.0), json::object(),
+                              json::array()}) {
+        taken(key, off);
+      }
+    }
+    for (const char* key : {"residual_multiplier", "embedding_multiplier", "logits_scaling",
+                            "logit_scale", "rotary_pct", "partial_rotary_factor"}) {
+      refused(key, 0.5);
+      refused(key, 0);
+      for (const json& one : {json(nullptr), json(1), json(1.0)}) taken(key, one);
+    }
+    refused("is_causal", false);
+    taken("is_causal", true);
+    refused("hidden_activation", "gelu_pytorch_tanh");
+    json qwen3 = small_llama();
+    qwen3["architectures"] = {"Qwen3ForCausalLM"};
+    qwen3["use_qk_norm"] = true;
+    CHECK(config_of(qwen3).qk_norm);
+    // What concerns training, other programs or nothing at all.
+    for (const char* key : {"attention_dropout", "initializer_range", "pretraining_tp", "_commit",
+                            "transformers_version", "pad_token_id", "eos_token_id"}) {
+      for (const json& value : {json(-1), json(0.5), json("4.46"), json{1, -1, 1 << 30}}) {
+        taken(key, value);
+      }
+    }
+  }
+
+  void config_numbers() {
+    json config = small_llama();
+    config["max_position_embeddings"] = 32768.0;
+    config["vocab_size"] = 10.0;
+    CHECK(config_of(config).max_positions == 32768 && config_of(config).vocab_size == 10);
+    for (const double value : {4294967306.0, 18446744073709551626.0, 1e300, -4294967286.0}) {
+      config["vocab_size"] = value;
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "vocab_size is", "1 to 16777216");
+    }
+    for (const int64_t value : {4294967306, int64_t{1} << 62}) {
+      for (const char* key : {"vocab_size", "num_hidden_layers", "head_dim", "hidden_size",
+                              "num_key_value_heads", "max_position_embeddings"}) {
+        json wide = small_llama();
+        wide[key] = value;
+        REFUSES(config_of(wide), "ERR_MODEL_CONFIG", std::string(key) + " is");
+      }
+      json wide = small_llama();
+      wide["architectures"] = {"MistralForCausalLM"};
+      wide["sliding_window"] = value;
+      REFUSES(config_of(wide), "ERR_MODEL_CONFIG", "sliding_window is");
+    }
+  }
+
+  void config_dtypes() {
+    json config = small_llama();
+    for (const char* dtype : {"bfloat16", "torch.bfloat16", "torch.float16", "float", "half",
+                              "torch.float32", "auto"}) {
+      config["torch_dtype"] = dtype;
+      config["dtype"] = dtype;
+      CHECK(config_of(config).vocab_size == 10);
+    }
+    config["torch_dtype"] = nullptr;
+    config["dtype"] = "torch.int8";
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "torch.int8");
   }
 
   void config_families() {
@@ -513,12 +639,49 @@ class Suite {
     config["architectures"] = {"MistralForCausalLM"};
     const ModelConfig mistral = config_of(config);
     CHECK(!mistral.qkv_bias && !mistral.output_bias);
-    config["eos_token_id"] = {3, 4, 9};
-    config["bos_token_id"] = nullptr;
-    CHECK((config_of(config).eos_token_ids == std::vector<int32_t>{3, 4, 9}));
-    CHECK(!config_of(config).bos_token_id);
-    config["eos_token_id"] = nullptr;
-    CHECK(config_of(config).eos_token_ids.empty());
+  }
+
+  // By model_type where no architecture is named; the two may not contradict each other.
+  void config_names() {
+    for (const json& none : {json(nullptr), json::array()}) {
+      json config = small_llama();
+      config["architectures"] = none;
+      for (const auto& [type, name] : std::map<std::string, std::string>{
+               {"llama", "LlamaForCausalLM"},
+               {"mistral", "MistralForCausalLM"},
+               {"qwen2", "Qwen2ForCausalLM"},
+               {"qwen3", "Qwen3ForCausalLM"}}) {
+        config["model_type"] = type;
+        CHECK(config_of(config).architecture == name);
+      }
+      config["model_type"] = "gpt_oss";
+      REFUSES(config_of(config), "ERR_UNSUPPORTED", "model_type is \"gpt_oss\"",
+              "LlamaForCausalLM");
+      config["model_type"] = 3;
+      REFUSES(config_of(config), "ERR_MODEL_CONFIG", "model_type is 3");
+    }
+    json config = small_llama();
+    config["model_type"] = "a fine-tune of llama";
+    CHECK(config_of(config).architecture == "LlamaForCausalLM");
+    config["model_type"] = "mistral";
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "LlamaForCausalLM", "mistral");
+  }
+
+  void config_kv_heads() {
+    json config = small_llama();
+    config["num_attention_heads"] = 64;
+    config["head_dim"] = 2;
+    config.erase("num_key_value_heads");
+    CHECK(config_of(config).num_kv_heads == 64);
+    config["architectures"] = {"MistralForCausalLM"};
+    CHECK(config_of(config).num_kv_heads == 8);
+    config["architectures"] = {"Qwen2ForCausalLM"};
+    CHECK(config_of(config).num_kv_heads == 32);
+    config["num_key_value_heads"] = nullptr;
+    CHECK(config_of(config).num_kv_heads == 64);
+    config.erase("num_key_value_heads");
+    config["num_attention_heads"] = 4;
+    CHECK(config_of(config).num_kv_heads == 4);
   }
 
   void config_windows() {
@@ -532,6 +695,14 @@ class Suite {
     CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));
     config.erase("sliding_window");
     CHECK(config_of(config).windows == std::vector<int32_t>(4, 4096));
+    config["layer_types"] = std::vector<std::string>(4, "sliding_attention");
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 4096));
+    config["layer_types"][1] = "full_attention";
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "layer_types", "full_attention");
+    config["architectures"] = {"LlamaForCausalLM"};
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "layer_types", "sliding_attention");
+    config["layer_types"] = std::vector<std::string>(4, "full_attention");
+    CHECK(config_of(config).windows == std::vector<int32_t>(4, 0));
     for (const char* family : {"Qwen2ForCausalLM", "Qwen3ForCausalLM"}) {
       config["architectures"] = {family};
       config["sliding_window"] = 16;
@@ -560,17 +731,20 @@ class Suite {
   void config_errors() {
     json config = small_llama();
     config["architectures"] = {"GptOssForCausalLM"};
-    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "GptOssForCausalLM", "Qwen3ForCausalLM",
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "GptOssForCausalLM", "Qwen3ForCausalLM",
             "Qwen2ForCausalLM", "LlamaForCausalLM", "MistralForCausalLM", "config.json");
-    for (const json& names : {json(nullptr), json("LlamaForCausalLM"), json::array(), json{1}}) {
+    for (const json& names : {json(nullptr), json("LlamaForCausalLM"), json::array(), json::array({1}),
+                              json::array({nullptr, "LlamaForCausalLM"})}) {
       config["architectures"] = names;
       REFUSES(config_of(config), "ERR_MODEL_CONFIG", "architectures");
     }
     config = small_llama();
     config["quantization_config"] = {{"quant_method", "awq"}};
     REFUSES(config_of(config), "ERR_UNSUPPORTED", "quantization_config");
-    config["quantization_config"] = nullptr;
-    CHECK(config_of(config).vocab_size == 10);
+    for (const json& none : {json(nullptr), json::object(), json(false)}) {
+      config["quantization_config"] = none;
+      CHECK(config_of(config).vocab_size == 10);
+    }
 
     for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
                             "num_attention_heads", "max_position_embeddings"}) {
@@ -602,10 +776,6 @@ class Suite {
     wrong("rope_scaling", 4, "object");
     wrong("tie_word_embeddings", 1, "true or false");
     wrong("attention_bias", "no", "true or false");
-    wrong("eos_token_id", 10, "0 to 9");
-    wrong("eos_token_id", -1, "0 to 9");
-    wrong("eos_token_id", "2", "0 to 9");
-    wrong("bos_token_id", 10, "0 to 9");
     wrong("hidden_act", 3, "string");
     wrong("torch_dtype", 3, "string");
     config = small_llama();
@@ -656,7 +826,31 @@ class Suite {
     std::string name;
     for (int i = 0; i < 1000; ++i) name += "ä";
     config["architectures"] = {name};
-    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "ää…");
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "ää…");
+    // What is no file is not waited for, and not read without end.
+    const fs::path kinds = folder("kinds");
+    const std::string config_path = (kinds / "config.json").string();
+    CHECK(::mkfifo(config_path.c_str(), 0600) == 0);
+    REFUSES(load_config(kinds.string()), "ERR_MODEL_CONFIG", "not a regular file", "a pipe");
+    fs::remove(config_path);
+    fs::create_symlink("/dev/zero", config_path);
+    REFUSES(load_config(kinds.string()), "ERR_MODEL_CONFIG", "not a regular file", "a device");
+    fs::remove(config_path);
+    write_file(config_path, "{}");
+    fs::resize_file(config_path, uintmax_t{5} << 30);  // sparse
+    REFUSES(load_config(kinds.string()), "ERR_MODEL_CONFIG", "has 5368709120 bytes, at most");
+    fs::remove(config_path);
+    const std::string pointer =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n";
+    write_file(config_path, pointer);
+    REFUSES(load_config(kinds.string()), "ERR_MODEL_NOT_FOUND", "config.json is a Git LFS pointer",
+            "git lfs pull");
+    write_file(kinds / "model.safetensors", pointer);
+    REFUSES(Checkpoint(kinds.string()), "ERR_MODEL_NOT_FOUND", "model.safetensors is a Git LFS");
+    fs::remove(kinds / "model.safetensors");
+    write_file(kinds / "model.safetensors.index.json", "");
+    fs::resize_file(kinds / "model.safetensors.index.json", uintmax_t{5} << 30);
+    REFUSES(Checkpoint(kinds.string()), "ERR_MODEL_WEIGHTS", "has 5368709120 bytes, at most");
   }
 
   void header_errors() {
@@ -783,9 +977,6 @@ class Suite {
     load_folder(path.string());
     fs::remove(path / "blobs" / "0123abcd");
     REFUSES(Checkpoint(path.string()), "ERR_MODEL_NOT_FOUND", "model.safetensors");
-    fs::remove(name);
-    write_file(path / "pytorch_model.bin", "x");
-    REFUSES(Checkpoint(path.string()), "ERR_MODEL_NOT_FOUND", "pytorch_model.bin to safetensors");
   }
 
   void shard_errors() {
@@ -901,18 +1092,81 @@ class Suite {
     biased["attention_bias"] = true;
     REFUSES(load(biased, small_tensors()), code, "self_attn.q_proj.bias");
 
-    // Harmless extras: old exports' rotary frequencies, a second copy of a tied matrix.
+    // Harmless extras: old exports' rotary frequencies.
     tensors = small_tensors();
     tensors.push_back(filled("model.layers.0.self_attn.rotary_emb.inv_freq", {2}, random, "F32"));
+    tensors.push_back(filled("model.rotary_emb.inv_freq", {2}, random, "F32"));
     load(config, tensors);
-    json tied = config;
-    tied["tie_word_embeddings"] = true;
-    load(tied, small_tensors());
     tensors = small_tensors();
     remove_named(tensors, "lm_head.weight");
-    load(tied, tensors);
-    tensors.push_back(filled("lm_head.weight", {10, 6}, random));
-    REFUSES(load(tied, tensors), code, "\"lm_head.weight\"", "[10, 6]");
+    REFUSES(load(config, tensors), code, "tensor lm_head.weight", "tie_word_embeddings");
+  }
+
+  // What the two matrices of a model with tied embeddings are loaded as.
+  bool shares(const json& config, const std::vector<Tensor>& tensors, const std::string& embedding,
+              const std::string& head) {
+    const fs::path path = folder("tied");
+    write_file(path / "config.json", config.dump());
+    write_file(path / "model.safetensors", safetensors(tensors));
+    FakeBackend backend;
+    const Weights weights(backend, load_config(path.string()), Checkpoint(path.string()));
+    const model::WeightViews& views = weights.views();
+    CHECK(std::memcmp(views.embedding.data, embedding.data(), embedding.size()) == 0);
+    CHECK(std::memcmp(views.lm_head.data, head.data(), head.size()) == 0);
+    return views.embedding.data == views.lm_head.data;
+  }
+
+  void tied_embeddings() {
+    std::mt19937 random(3);
+    json tied = small_llama();
+    tied["tie_word_embeddings"] = true;
+    std::vector<Tensor> tensors = small_tensors();
+    const std::string embedding = named(tensors, "model.embed_tokens.weight").bytes;
+    const std::string head = named(tensors, "lm_head.weight").bytes;
+    // The file's head is another one: it is what runs.
+    CHECK(!shares(tied, tensors, embedding, head));
+    std::string nearly = embedding;
+    nearly.back() = static_cast<char>(nearly.back() ^ 1);
+    remove_named(tensors, "lm_head.weight");
+    CHECK(shares(tied, tensors, embedding, embedding));
+    tensors.push_back({"lm_head.weight", "BF16", {10, 8}, nearly});
+    CHECK(!shares(tied, tensors, embedding, nearly));
+    tensors.back().bytes = embedding;
+    CHECK(shares(tied, tensors, embedding, embedding));
+    // The same numbers in another type.
+    std::string wide;
+    for (size_t i = 0; i < embedding.size(); i += 2) {
+      wide += std::string(2, '\0') + embedding.substr(i, 2);
+    }
+    tensors.back() = {"lm_head.weight", "F32", {10, 8}, wide};
+    CHECK(shares(tied, tensors, embedding, embedding));
+    tensors.back() = filled("lm_head.weight", {10, 6}, random);
+    REFUSES(load(tied, tensors), "ERR_MODEL_WEIGHTS", "lm_head.weight", "[10, 6]");
+    tensors.back() = filled("lm_head.weight", {10, 8}, random, "F64");
+    REFUSES(load(tied, tensors), "ERR_MODEL_WEIGHTS", "lm_head.weight is F64");
+    // Stored once, under the other name.
+    tensors.back() = {"lm_head.weight", "BF16", {10, 8}, head};
+    remove_named(tensors, "model.embed_tokens.weight");
+    CHECK(shares(tied, tensors, head, head));
+  }
+
+  // Saved without its head, a model's tensors have no "model." before their names.
+  void names_without_prefix() {
+    std::mt19937 random(3);
+    json tied = small_llama();
+    tied["tie_word_embeddings"] = true;
+    std::vector<Tensor> tensors = small_tensors();
+    const std::string embedding = named(tensors, "model.embed_tokens.weight").bytes;
+    const std::string head = named(tensors, "lm_head.weight").bytes;
+    for (Tensor& tensor : tensors) {
+      if (tensor.name.starts_with("model.")) tensor.name.erase(0, 6);
+    }
+    CHECK(!shares(small_llama(), tensors, embedding, head));
+    remove_named(tensors, "lm_head.weight");
+    CHECK(shares(tied, tensors, embedding, embedding));
+    REFUSES(load(small_llama(), tensors), "ERR_MODEL_WEIGHTS", "tensor lm_head.weight");
+    tensors.push_back(filled("score.weight", {8}, random));
+    REFUSES(load(tied, tensors), "ERR_MODEL_WEIGHTS", "score.weight", "not part of");
   }
 
   void weight_layout() {

@@ -2,8 +2,16 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Admit, StepHeader } from '../../src/protocol/step-block.js';
 import type { NativeRunner } from '../../src/workers/native.js';
-import { addon, admission, floatBits, loadedRunner, runnerOptions } from './addon.js';
-import { StepDriver, type StepParts, step } from './addon.js';
+import {
+  addon,
+  admission,
+  floatBits,
+  loadedRunner,
+  runnerOptions,
+  StepDriver,
+  type StepParts,
+  step,
+} from './addon.js';
 
 const BLOCK_SIZE = 16;
 const VOCAB = 512;
