@@ -1,10 +1,11 @@
 /** `permafrost bench`: random prompts through an engine, and how fast that went. */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Engine } from '../host/engine.js';
+import { readCheckpointFile } from '../protocol/checkpoint-file.js';
 import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
+import { explainFolder } from '../protocol/model-folder.js';
 import type { DeviceMetrics, StartupReport } from '../protocol/report.js';
 import { parseCount, parseNatural, parseRange, type Range } from './arguments.js';
 import { metricsSince } from './bench-metrics.js';
@@ -182,14 +183,25 @@ function deviceLines(device: BenchDevice): string[] {
   ];
 }
 
+async function readConfig(path: string): Promise<unknown> {
+  const bytes = await readCheckpointFile(path);
+  if (bytes === null) {
+    throw new PermafrostError('ERR_MODEL_NOT_FOUND', `${path} does not exist`);
+  }
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch (cause) {
+    throw new PermafrostError('ERR_MODEL_CONFIG', `${path} is not JSON: ${String(cause)}`, {
+      cause,
+    });
+  }
+}
+
 /** Prompts are token ids, so that a checkpoint without a tokenizer can be measured too. */
 async function readVocabSize(model: string): Promise<number> {
   const path = join(model, 'config.json');
-  const config: unknown = await readFile(path, 'utf8').then(JSON.parse, (cause: Error) => {
-    const error = new PermafrostError('ERR_MODEL_NOT_FOUND', `${path}: ${cause.message}`, {
-      cause,
-    });
-    throw new StartError('no model', { cause: error });
+  const config = await readConfig(path).catch(async (cause: unknown) => {
+    throw new StartError('no model', { cause: await explainFolder(model, cause) });
   });
   const size = (config as { readonly vocab_size?: unknown } | null)?.vocab_size;
   if (typeof size === 'number' && Number.isInteger(size) && size > 0) return size;

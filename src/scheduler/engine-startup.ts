@@ -60,6 +60,16 @@ type Surroundings = Parameters<typeof resolveRunnerConfig>[2];
  * @throws the first error of a device or of the text pool.
  */
 export async function startEngine(options: StartupOptions): Promise<StartedEngine> {
+  try {
+    return await startBoth(options);
+  } catch (error) {
+    // Not before: loading the module is nothing that a start which works should wait for.
+    const { explainFolder } = await import('../protocol/model-folder.js');
+    throw await explainFolder(options.config.model, error);
+  }
+}
+
+async function startBoth(options: StartupOptions): Promise<StartedEngine> {
   const { config, clock } = options;
   const starting = startDevices(options).then((started) => {
     clock.end('devices');

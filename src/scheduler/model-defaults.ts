@@ -1,7 +1,7 @@
 /** Reads what a checkpoint's files say about sampling and about the end of a text. */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readCheckpointFile } from '../protocol/checkpoint-file.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { MAX_STOP_IDS } from '../protocol/step-block.js';
 import type { GenerationDefaults } from './sampling-defaults.js';
@@ -36,15 +36,10 @@ export async function readGenerationDefaults(
 
 /** undefined when there is no such file. */
 async function readJson(path: string): Promise<unknown> {
-  let text: string;
+  const bytes = await readCheckpointFile(path);
+  if (bytes === null) return undefined;
   try {
-    text = await readFile(path, 'utf8');
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw new PermafrostError('ERR_FILE', `${path} can't be read: ${String(cause)}`, { cause });
-  }
-  try {
-    return JSON.parse(text);
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch (cause) {
     throw new PermafrostError('ERR_MODEL_CONFIG', `${path} is not JSON: ${String(cause)}`, {
       cause,

@@ -1,24 +1,25 @@
 /** The text files of a checkpoint folder. */
 
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type * as z from 'zod';
+import {
+  MAX_SETTINGS_BYTES,
+  MAX_TOKENIZER_BYTES,
+  readCheckpointFile,
+} from '../protocol/checkpoint-file.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { checkValue, joinProblems } from '../protocol/validation.js';
 
 /**
  * Reads a file of a checkpoint; null when it isn't there.
  *
- * @throws ERR_FILE when it is there and can't be read, ERR_TOKENIZER when it is no UTF-8.
+ * @throws ERR_FILE when it is there and is no regular file of a sensible size that can be read,
+ * ERR_TOKENIZER when it is no UTF-8.
  */
 export async function readTextFile(folder: string, name: string): Promise<string | null> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(join(folder, name));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw new PermafrostError('ERR_FILE', `${join(folder, name)}: ${String(cause)}`, { cause });
-  }
+  const maxBytes = name === 'tokenizer.json' ? MAX_TOKENIZER_BYTES : MAX_SETTINGS_BYTES;
+  const bytes = await readCheckpointFile(join(folder, name), maxBytes);
+  if (bytes === null) return null;
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
