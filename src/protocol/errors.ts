@@ -10,6 +10,8 @@ export const ERROR_CODES = {
   ERR_NO_TOKENIZER: 'text was asked of a checkpoint without tokenizer.json',
   ERR_NO_CHAT_TEMPLATE: 'chat messages were given to a checkpoint without a chat template',
   ERR_TOKENIZER: 'tokenizer.json or the chat template is broken or failed on this input',
+  ERR_TEXT_LIMIT:
+    'a text, its chat template or its schema took more time or memory than is allowed',
   ERR_MODEL_NOT_FOUND: 'the model folder or one of its files is missing',
   ERR_MODEL_CONFIG: 'config.json is malformed or names something unknown',
   ERR_MODEL_WEIGHTS: 'a safetensors file is damaged or does not match config.json',

@@ -24,14 +24,15 @@ export interface TextLayer {
  * @throws ERR_TOKENIZER, naming the file, when one is damaged; ERR_FILE when one can't be read.
  */
 export async function loadTextLayer(folder: string): Promise<TextLayer> {
-  const [config, map, templateFile] = await Promise.all([
+  const [config, map, templateFile, toolUseFile] = await Promise.all([
     readJsonFile(folder, 'tokenizer_config.json', tokenizerConfigSchema),
     readJsonFile(folder, 'special_tokens_map.json', specialTokensMapSchema),
     readTextFile(folder, 'chat_template.jinja'),
+    readTextFile(folder, 'additional_chat_templates/tool_use.jinja'),
   ]);
   const specialTokens = collectSpecialTokens(config, map);
   const tokenizer = await loadTokenizer(folder, config, specialTokens);
-  const sources = { file: templateFile, configured: config?.chat_template };
+  const sources = { file: templateFile, toolUseFile, configured: config?.chat_template };
   try {
     return { tokenizer, chatTemplate: readChatTemplate(sources, specialTokens.named) };
   } catch (error) {
