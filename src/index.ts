@@ -11,7 +11,7 @@ export {
   type ErrorRecord,
   PermafrostError,
 } from './protocol/errors.js';
-export type { EngineOptions } from './protocol/options.js';
+export type { DeviceChoice, EngineOptions } from './protocol/options.js';
 export type {
   CaptureEvent,
   CaptureReport,
@@ -28,6 +28,7 @@ export type {
   Phase,
   RestartEvent,
   StartupReport,
+  WarningCode,
   WarningEvent,
 } from './protocol/report.js';
 export type {

@@ -50,9 +50,9 @@ export function parseCaptureSizes(text: string): 'vllm67' | number[] {
   return text === 'vllm67' ? text : text.split(',').map((size) => readInteger(size, 1));
 }
 
-/** `auto` or `cuda:0,cuda:1`; whether they exist, and their names, is the engine's to check. */
-export function parseDevices(text: string): 'auto' | string[] {
-  return text === 'auto' ? text : text.split(',').map((name) => name.trim());
+/** `auto`, `cuda` for all GPUs, or `cuda:0,cuda:1`; whether they exist, and their names, is the engine's to check. */
+export function parseDevices(text: string): 'auto' | 'cuda' | string[] {
+  return text === 'auto' || text === 'cuda' ? text : text.split(',').map((name) => name.trim());
 }
 
 function readInteger(text: string, min: number): number {

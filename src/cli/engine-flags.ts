@@ -13,7 +13,7 @@ import {
 
 export interface EngineFlags {
   readonly model: string;
-  readonly devices: 'auto' | string[];
+  readonly devices: 'auto' | 'cuda' | string[];
   readonly gcPolicy?: GcPolicy;
   readonly captureSizes?: 'vllm67' | number[];
   readonly enforceEager?: boolean;
@@ -26,7 +26,12 @@ export interface EngineFlags {
 export function addEngineFlags(command: Command): Command {
   return command
     .requiredOption('-m, --model <dir>', 'checkpoint folder')
-    .option('-d, --devices <list>', 'auto, cpu, or cuda:0,cuda:1', parseDevices, 'auto')
+    .option(
+      '-d, --devices <list>',
+      'auto, cuda (all GPUs), cpu, or cuda:0,cuda:1',
+      parseDevices,
+      'auto',
+    )
     .option(
       '--gc-policy <policy>',
       'frozen, collect-per-graph, collect-every:N or none (default: frozen)',

@@ -1,25 +1,26 @@
 /** Which devices a process is started on: one that costs the process its life again is left out. */
 
 import type { LostDevice } from '../protocol/messages.js';
+import type { DeviceChoice } from '../protocol/options.js';
 
 export class DeviceRoster {
-  #devices: 'auto' | readonly string[];
+  #devices: DeviceChoice;
   /** Devices that cost a process its life, and have finished nothing since. */
   readonly #suspects = new Set<string>();
   readonly #leftOut = new Set<string>();
 
   /** @param devices As the options name them. */
-  constructor(devices: 'auto' | readonly string[]) {
+  constructor(devices: DeviceChoice) {
     this.#devices = devices;
   }
 
   /** What the next process is started on. */
-  get devices(): 'auto' | readonly string[] {
-    if (this.#devices === 'auto') return 'auto';
+  get devices(): DeviceChoice {
+    if (typeof this.#devices === 'string') return this.#devices;
     return this.#devices.filter((device) => !this.#leftOut.has(device));
   }
 
-  /** The first start has told what 'auto' stands for. */
+  /** The first start has told what 'auto' or 'cuda' stands for. */
   resolve(devices: readonly string[]): void {
     this.#devices = devices;
   }
@@ -32,7 +33,7 @@ export class DeviceRoster {
   blame({ device, hasFinished }: LostDevice): boolean {
     const isRepeated = this.#suspects.has(device) && !hasFinished;
     this.#suspects.add(device);
-    const isLast = this.devices === 'auto' || this.devices.length === 1;
+    const isLast = typeof this.devices === 'string' || this.devices.length === 1;
     if (!isRepeated || isLast) return false;
     this.#leftOut.add(device);
     return true;

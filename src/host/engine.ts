@@ -6,7 +6,12 @@ import { PermafrostError } from '../protocol/errors.js';
 import { type EngineConfig, type EngineOptions, takeEngineOptions } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import { canRehearse } from '../protocol/rehearsal.js';
-import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
+import type {
+  EngineEvents,
+  MetricsSnapshot,
+  StartupReport,
+  WarningEvent,
+} from '../protocol/report.js';
 import { validateCall } from '../protocol/request-validation.js';
 import type {
   BatchRow,
@@ -110,6 +115,7 @@ export class Engine implements AsyncDisposable {
     if (restart !== undefined) events.on('restart', restart);
     if (startup !== undefined) events.on('startup', startup);
     if (warning !== undefined) events.on('warning', warning);
+    const warn = (event: WarningEvent): void => guard(() => emitWarning(events, event));
     const client = new SchedulerClient({
       config,
       requestedAtMs,
@@ -119,7 +125,7 @@ export class Engine implements AsyncDisposable {
         device: (event) => guard(() => events.emit('device', event)),
         restart: (event) => guard(() => events.emit('restart', event)),
         startup: (report) => guard(() => events.emit('startup', report)),
-        warning: (event) => guard(() => events.emit('warning', event)),
+        warning: warn,
       },
     });
     void client.gone.then(() => launch.reserve.close());
@@ -127,7 +133,7 @@ export class Engine implements AsyncDisposable {
     const rehearsal = new AbortController();
     if (canRehearse(availableParallelism())) {
       void rehearseBeside(config, rehearsal.signal, (message) =>
-        guard(() => events.emit('warning', { message })),
+        warn({ code: 'PERMAFROST_WARNING', message }),
       );
     }
     const report = await client.ready.finally(() => {
@@ -276,6 +282,12 @@ async function rehearseBeside(
   } catch (error) {
     warn(`the host's rehearsal failed, so that first requests take longer: ${error}`);
   }
+}
+
+/** Where nobody listens, Node tells on standard error, and whoever listens to its process. */
+function emitWarning(events: EventEmitter<EngineEvents>, event: WarningEvent): void {
+  if (events.emit('warning', event)) return;
+  process.emitWarning(event.message, { type: 'PermafrostWarning', code: event.code });
 }
 
 /** A listener's error is the application's, and must not pass for one of the connection. */

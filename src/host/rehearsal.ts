@@ -90,7 +90,14 @@ class PretendConnection implements SchedulerConnection {
   }
 }
 
-const REPORT: StartupReport = { schema: 1, model: '', totalMs: 0, phases: [], devices: [] };
+const REPORT: StartupReport = {
+  schema: 1,
+  model: '',
+  totalMs: 0,
+  phases: [],
+  devices: [],
+  warnings: [],
+};
 
 const CHOICE: ChoiceRecord = {
   text: 'pretended',

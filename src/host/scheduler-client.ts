@@ -2,7 +2,7 @@
 
 import { randomInt } from 'node:crypto';
 import { PermafrostError } from '../protocol/errors.js';
-import { assertNever, type SchedulerMessage } from '../protocol/messages.js';
+import { assertNever, type SchedulerMessage, toWarningEvent } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type { EngineEvents, MetricsSnapshot, StartupReport } from '../protocol/report.js';
@@ -202,7 +202,7 @@ export class SchedulerClient implements RequestPort {
         events.device(message.event);
         return;
       case 'warning':
-        events.warning({ message: message.message });
+        events.warning(toWarningEvent(message));
         return;
       case 'started':
         this.#pending.takeStarted(message.keys);
@@ -307,7 +307,7 @@ export class SchedulerClient implements RequestPort {
       const { device } = lost;
       const message = `${device} is left out, it was lost again at once after a restart: ${reason}`;
       this.#options.events.device({ kind: 'left-out', device, message });
-      this.#options.events.warning({ message });
+      this.#options.events.warning({ code: 'PERMAFROST_DEVICE_LEFT_OUT', message });
     }
   }
 

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { encodeFrame, FrameReader } from '../protocol/codec.js';
 import { PermafrostError } from '../protocol/errors.js';
 import type { HostMessage, SchedulerHello, SchedulerMessage } from '../protocol/messages.js';
-import type { EngineConfig } from '../protocol/options.js';
+import type { DeviceChoice } from '../protocol/options.js';
 import { SCHEDULER_MARKER } from '../protocol/scheduler-marker.js';
 import { VERSION } from '../protocol/version.js';
 import { presentPath } from './node-command.js';
@@ -41,7 +41,7 @@ const REMEDIES: Readonly<Record<string, string>> = {
 export function spawnScheduler(
   listener: SchedulerListener,
   launch: SchedulerLaunch,
-  devices: EngineConfig['devices'],
+  devices: DeviceChoice,
 ): SchedulerConnection {
   const names = typeof devices === 'string' ? ['auto'] : devices.filter(isGpu);
   const preload = names.length > 0 ? [`--import=${pathToFileURL(launch.preload).href}`] : [];

@@ -1,8 +1,7 @@
-import { PermafrostError } from '../protocol/errors.js';
+import { PermafrostError, reasonOf } from '../protocol/errors.js';
 
 /** An ERR_FILE that names the file; an error that already says what to do stays as it is. */
 export function fileError(path: string, cause: unknown): PermafrostError {
   if (cause instanceof PermafrostError) return cause;
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new PermafrostError('ERR_FILE', `${path}: ${reason}`, { cause });
+  return new PermafrostError('ERR_FILE', `${path}: ${reasonOf(cause)}`, { cause });
 }

@@ -3,6 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
+import { isUint8Array } from 'node:util/types';
 import { createGunzip } from 'node:zlib';
 import { fileError } from './file-error.js';
 import { findInputProblem, MIN_START_BYTES } from './input-problem.js';
@@ -91,7 +92,7 @@ async function* readBytes(input: JobInput, source: Readable): AsyncGenerator<Uin
 
 function toBytes(piece: unknown, input: JobInput): Uint8Array {
   if (typeof piece === 'string') return Buffer.from(piece);
-  if (piece instanceof Uint8Array) return piece;
+  if (isUint8Array(piece)) return piece;
   const what = piece === null ? 'null' : typeof piece;
   throw fileError(nameOfInput(input), `it gives ${what}, where bytes or texts of lines are read`);
 }

@@ -2,6 +2,7 @@
 
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { isAbortSignal } from '../protocol/abort-signal.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { nearestName } from '../protocol/near-name.js';
 import type { BatchFileOptions, InputStream } from './batch-file-options.js';
@@ -101,7 +102,7 @@ function toPath(name: string, value: unknown): string | null {
     if (value === '' || value.includes('\0')) throw bad(name, 'must be a path', value);
     return value;
   }
-  if (!(value instanceof URL)) return null;
+  if (!isUrl(value)) return null;
   try {
     return fileURLToPath(value);
   } catch (cause) {
@@ -109,6 +110,12 @@ function toPath(name: string, value: unknown): string | null {
       cause,
     });
   }
+}
+
+/** By what it has: one of another realm is no instance of this one's class. */
+function isUrl(value: unknown): value is URL {
+  const { href, protocol } = (value ?? {}) as Partial<URL>;
+  return typeof href === 'string' && typeof protocol === 'string';
 }
 
 function toMode(resume: unknown, overwrite: unknown): OutputMode {
@@ -149,14 +156,9 @@ function toListener<Listener>(name: string, value: unknown): Listener | null {
   throw bad(name, 'must be a function', value);
 }
 
-/** By what it can do: a signal of another realm is no instance of this one's class. */
 function toSignal(value: unknown): AbortSignal | null {
   if (value === undefined) return null;
-  const isSignal =
-    isObject(value) &&
-    typeof value.aborted === 'boolean' &&
-    typeof value.addEventListener === 'function';
-  if (isSignal) return value as unknown as AbortSignal;
+  if (isAbortSignal(value)) return value;
   throw bad('signal', 'must be an AbortSignal', value);
 }
 

@@ -1,7 +1,7 @@
 /** A line of an OpenAI batch file to a request of ours. */
 
 import * as z from 'zod';
-import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import { type ErrorRecord, PermafrostError, reasonOf } from '../protocol/errors.js';
 import type { Prompt, ResponseFormat, SamplingParams } from '../protocol/requests.js';
 import { checkValue, joinProblems } from '../protocol/validation.js';
 import {
@@ -52,7 +52,8 @@ export function parseBatchLine(text: string): ParsedLine {
 
 /** Only what walks a value that JSON.parse got through can run out of stack here. */
 function lineError(error: unknown): unknown {
-  if (!(error instanceof RangeError)) return error;
+  // Not by `instanceof`: in a VM context it can be of another realm.
+  if ((error as { readonly name?: unknown } | null)?.name !== 'RangeError') return error;
   return new PermafrostError('ERR_BAD_LINE', 'the line is nested too deeply', { cause: error });
 }
 
@@ -67,9 +68,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    const reason =
-      MISTAKES.find(([mark]) => text.includes(mark))?.[1] ??
-      (cause instanceof Error ? cause.message : String(cause));
+    const reason = MISTAKES.find(([mark]) => text.includes(mark))?.[1] ?? reasonOf(cause);
     throw new PermafrostError('ERR_BAD_LINE', `the line is not JSON: ${reason}`, { cause });
   }
 }

@@ -36,8 +36,13 @@ export async function runBatchFile(
   const settings = checkOptions(options);
   checkEngine(engine);
   if (settings.signal?.aborted === true) return nothingDone();
-  await using files = await JobFiles.hold(settings);
-  return await runHeld(engine, settings, files);
+  // Not by `await using`: its symbol is not in every VM context, as test runners make them.
+  const files = await JobFiles.hold(settings);
+  try {
+    return await runHeld(engine, settings, files);
+  } finally {
+    await files.close();
+  }
 }
 
 /** {@link runBatchFile}, of a job whose files are held already. */

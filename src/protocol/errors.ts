@@ -55,17 +55,26 @@ export class PermafrostError extends Error {
   /** The error as plain data for a message. */
   static toRecord(error: unknown): ErrorRecord {
     if (error instanceof PermafrostError) return { code: error.code, message: error.message };
-    const message = error instanceof Error ? error.message : String(error);
-    const code =
-      error instanceof Error && isErrorCode((error as { code?: unknown }).code)
-        ? (error as unknown as { code: ErrorCode }).code
-        : 'ERR_INTERNAL';
-    return { code, message };
+    const code = (error as { readonly code?: unknown } | null | undefined)?.code;
+    return { code: isErrorCode(code) ? code : 'ERR_INTERNAL', message: reasonOf(error) };
   }
 
   /** The error that {@link toRecord} described. */
   static fromRecord(record: ErrorRecord): PermafrostError {
     return new PermafrostError(record.code, record.message);
+  }
+}
+
+/**
+ * Why something failed, whatever was thrown. Not by `instanceof`: Node's errors are of another realm in
+ * a VM context, as test runners make them.
+ */
+export function reasonOf(thrown: unknown): string {
+  try {
+    const message = (thrown as { readonly message?: unknown } | null | undefined)?.message;
+    return typeof message === 'string' ? message : String(thrown);
+  } catch {
+    return 'an error that tells nothing';
   }
 }
 

@@ -11,6 +11,8 @@ import type {
   DeviceReport,
   MetricsSnapshot,
   StartupReport,
+  WarningCode,
+  WarningEvent,
 } from './report.js';
 import type {
   BatchRequest,
@@ -106,10 +108,24 @@ export interface SchedulerHello {
   readonly version: string;
 }
 
+/** Something that the user should know; one without a code is like no other. */
+export interface WarningMessage {
+  readonly kind: 'warning';
+  readonly message: string;
+  readonly code?: WarningCode;
+}
+
+export function toWarningEvent({
+  code = 'PERMAFROST_WARNING',
+  message,
+}: WarningMessage): WarningEvent {
+  return { code, message };
+}
+
 export type SchedulerMessage =
   | { readonly kind: 'capture'; readonly event: CaptureEvent }
   | { readonly kind: 'device'; readonly event: DeviceEvent }
-  | { readonly kind: 'warning'; readonly message: string }
+  | WarningMessage
   | { readonly kind: 'ready'; readonly report: StartupReport }
   /** The process can't go on; `lost`: because of this device, null = it is not known. */
   | { readonly kind: 'failed'; readonly error: ErrorRecord; readonly lost: LostDevice | null }

@@ -8,12 +8,18 @@ import type { EngineEvents, GcPolicy } from './report.js';
 import { DEFAULT_REQUEST_LIMITS } from './request-reader.js';
 import { check } from './validation.js';
 
+/** Devices by their names, or all of a kind. */
+export type DeviceChoice = 'auto' | 'cuda' | readonly string[];
+
 /** What `Engine.start` takes. */
 export interface EngineOptions {
   /** A checkpoint folder: config.json, safetensors, and tokenizer.json for text. */
   readonly model: string;
-  /** 'auto' (every CUDA device, else the CPU) or names such as 'cuda:0', 'cpu', 'cpu:1'. */
-  readonly devices?: 'auto' | readonly string[];
+  /**
+   * 'auto' (every CUDA device, else the CPU, with a warning), 'cuda' (every CUDA device, and an error
+   * where there is none), or names such as 'cuda:0', 'cpu', 'cpu:1'. Default 'auto'.
+   */
+  readonly devices?: DeviceChoice;
   /** Decode batch sizes to capture, or 'vllm67': 1, 2, 4, 8, 16, 24, … 512. */
   readonly captureSizes?: readonly number[] | 'vllm67';
   /** Drops capture sizes above this one. */
@@ -78,7 +84,7 @@ export interface EngineOptions {
 export interface EngineConfig {
   readonly model: string;
   /** Canonical and without duplicates: `cpu:N`, `cuda:N`. */
-  readonly devices: 'auto' | readonly string[];
+  readonly devices: DeviceChoice;
   readonly captureSizes: readonly number[] | 'default';
   readonly maxCaptureSize: number | null;
   readonly enforceEager: boolean;
@@ -161,12 +167,15 @@ const engineOptionsSchema = z
   .strictObject({
     model: z.string().min(1),
     devices: z
-      .union([z.literal('auto'), z.array(deviceName).min(1)], {
-        error: "must be 'auto' or a list of names such as 'cpu', 'cpu:1' and 'cuda:0'",
+      .union([z.literal(['auto', 'cuda']), z.array(deviceName).min(1)], {
+        error: "must be 'auto', 'cuda' or a list of names such as 'cpu', 'cpu:1' and 'cuda:0'",
       })
-      .refine((devices) => devices === 'auto' || !hasDuplicates(devices.map(canonicalDevice)), {
-        error: 'names a device twice',
-      })
+      .refine(
+        (devices) => typeof devices === 'string' || !hasDuplicates(devices.map(canonicalDevice)),
+        {
+          error: 'names a device twice',
+        },
+      )
       .optional(),
     captureSizes: z
       .union([z.literal('vllm67'), z.array(count(MAX_SEQS)).min(1)], {
@@ -241,7 +250,7 @@ export function takeEngineOptions(
   const { devices = 'auto', captureSizes = 'default' } = given;
   const config: EngineConfig = {
     model: absolutePath('model', given.model),
-    devices: devices === 'auto' ? 'auto' : devices.map(canonicalDevice),
+    devices: typeof devices === 'string' ? devices : devices.map(canonicalDevice),
     captureSizes: captureSizes === 'vllm67' ? VLLM_CAPTURE_SIZES : captureSizes,
     maxCaptureSize: given.maxCaptureSize ?? null,
     enforceEager: given.enforceEager ?? false,

@@ -72,6 +72,8 @@ export interface StartupReport {
   /** Disjoint wall intervals that sum to totalMs within 2 %. */
   readonly phases: readonly Phase[];
   readonly devices: readonly DeviceReport[];
+  /** What the scheduler process warned of until it was ready. */
+  readonly warnings: readonly WarningEvent[];
 }
 
 /** Progress of one device's start: sent while its graphs are captured. */
@@ -92,7 +94,14 @@ export type DeviceEvent =
   /** Starting it again did not help: the other devices go on without it. */
   | { readonly kind: 'left-out'; readonly device: string; readonly message: string };
 
+/**
+ * What kind of warning it is, to match on: 'auto' found no GPU, so that the CPU is used; a device is
+ * left out from now on; anything else.
+ */
+export type WarningCode = 'PERMAFROST_NO_GPU' | 'PERMAFROST_DEVICE_LEFT_OUT' | 'PERMAFROST_WARNING';
+
 export interface WarningEvent {
+  readonly code: WarningCode;
   readonly message: string;
 }
 

@@ -1,5 +1,7 @@
 /** Values of callers in the sentences of errors: by their kind or their beginning. */
 
+import { reasonOf } from './errors.js';
+
 const MAX_LENGTH = 80;
 
 /** A value as far as a sentence shows it: what objects hold could be without end. */
@@ -38,7 +40,8 @@ export function shortened(text: string): string {
 /** Why a caller's code failed, whatever it threw. */
 export function thrownText(thrown: unknown): string {
   try {
-    return shortened(thrown instanceof Error ? String(thrown.message) : valueText(thrown));
+    const isError = typeof (thrown as { readonly message?: unknown } | null)?.message === 'string';
+    return shortened(isError ? reasonOf(thrown) : valueText(thrown));
   } catch {
     return 'an error that tells nothing';
   }

@@ -2,6 +2,7 @@
 
 import { PermafrostError } from '../protocol/errors.js';
 import type { DeviceListing } from '../protocol/messages.js';
+import type { DeviceChoice } from '../protocol/options.js';
 
 /** `cpu:0` to `cpu:63` always exist: each is a share of the machine's cores. */
 const NUM_CPU_DEVICES = 64;
@@ -14,8 +15,8 @@ export interface ResolvedDevices {
 }
 
 /** Whether the addon has to be asked before devices can be resolved: it may start a CUDA driver. */
-export function needsListing(wanted: 'auto' | readonly string[]): boolean {
-  return wanted === 'auto' || wanted.some((device) => !isCpuDevice(device));
+export function needsListing(wanted: DeviceChoice): boolean {
+  return typeof wanted === 'string' || wanted.some((device) => !isCpuDevice(device));
 }
 
 /** Whether a named device exists. */
@@ -24,20 +25,24 @@ export function isThere(device: string, listing: DeviceListing | null): boolean 
 }
 
 /**
- * The devices that were asked for; 'auto' takes every CUDA device, and the CPU where there is none.
+ * The devices that were asked for; 'auto' takes every CUDA device, and the CPU where there is none;
+ * 'cuda' takes every CUDA device.
  * @param listing What the addon sees; null when {@link needsListing} says it need not be asked.
- * @throws ERR_NO_DEVICE when a named device does not exist.
+ * @throws ERR_NO_DEVICE when a named device, or any for 'cuda', does not exist.
  */
 export function resolveDevices(
-  wanted: 'auto' | readonly string[],
+  wanted: DeviceChoice,
   listing: DeviceListing | null,
 ): ResolvedDevices {
   const cudaDevices = (listing?.devices ?? [])
     .filter(({ kind }) => kind === 'cuda')
     .map(({ device }) => device);
   const cudaProblem = describeCudaProblem(listing);
-  if (wanted === 'auto') {
+  if (typeof wanted === 'string') {
     if (cudaDevices.length > 0) return { devices: cudaDevices, warning: null };
+    if (wanted === 'cuda') {
+      throw new PermafrostError('ERR_NO_DEVICE', `there is no CUDA device: ${cudaProblem}`);
+    }
     return { devices: ['cpu:0'], warning: `no CUDA device, running on cpu:0: ${cudaProblem}` };
   }
   for (const device of wanted) {

@@ -6,11 +6,13 @@ import {
   type HostMessage,
   type LostDevice,
   type SchedulerMessage,
+  toWarningEvent,
   type WorkerMessage,
 } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
 import { PhaseClock } from '../protocol/phase-clock.js';
 import { canRehearse } from '../protocol/rehearsal.js';
+import type { WarningEvent } from '../protocol/report.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import { startEngine } from './engine-startup.js';
 import { RunningEngine } from './running-engine.js';
@@ -103,10 +105,14 @@ export class EngineProcess {
     const { createDevicePool, createTextPool, numCores, now, send } = this.#options;
     const clock = new PhaseClock(requestedAtMs, now);
     clock.end('process');
-    const devicePool = createDevicePool(config.devices === 'auto' ? null : config.devices.length);
+    const devicePool = createDevicePool(
+      typeof config.devices === 'string' ? null : config.devices.length,
+    );
     const textPool = createTextPool(config.model);
     this.#pools = [devicePool, textPool];
+    const warnings: WarningEvent[] = [];
     const sendUntilEnded = (message: SchedulerMessage): void => {
+      if (message.kind === 'warning') warnings.push(toWarningEvent(message));
       if (this.#state.kind !== 'ended') send(message);
     };
     const rehearsal = new AbortController();
@@ -123,6 +129,7 @@ export class EngineProcess {
       devicePool,
       textPool,
       send: sendUntilEnded,
+      warnings,
       onWorker: (worker, message) => this.#takeWorkerMessage(worker, message),
     }).finally(() => rehearsal.abort());
     // It was closed, or a device was lost while others were still starting.

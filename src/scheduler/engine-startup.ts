@@ -7,9 +7,9 @@ import type {
   SchedulerMessage,
   WorkerMessage,
 } from '../protocol/messages.js';
-import type { EngineConfig } from '../protocol/options.js';
+import type { DeviceChoice, EngineConfig } from '../protocol/options.js';
 import { monotonicMs, type PhaseClock } from '../protocol/phase-clock.js';
-import type { DeviceReport, StartupReport } from '../protocol/report.js';
+import type { DeviceReport, StartupReport, WarningEvent } from '../protocol/report.js';
 import type { TextReport } from '../protocol/text-jobs.js';
 import { isThere, needsListing, resolveDevices } from './device-resolution.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
@@ -26,6 +26,8 @@ export interface StartupOptions {
   readonly devicePool: DevicePool;
   readonly textPool: TextPool;
   readonly send: (message: SchedulerMessage) => void;
+  /** Those sent so far. */
+  readonly warnings: readonly WarningEvent[];
   /** Devices that fail are left out, as long as one is left. */
   readonly isRestart: boolean;
   /** Hears what a worker says after it has become ready. */
@@ -83,6 +85,7 @@ async function startBoth(options: StartupOptions): Promise<StartedEngine> {
     totalMs: clock.totalMs,
     phases: clock.phases,
     devices: devices.map((device) => device.report),
+    warnings: [...options.warnings],
   };
   const restartDevice = (device: string): Promise<ReadyDevice> =>
     startInTime(options, device, surroundings);
@@ -96,7 +99,7 @@ async function startDevices(
   const listing = needsListing(config.devices) ? await devicePool.listDevices() : null;
   const available = isRestart ? remainingDevices(options, listing) : config.devices;
   const { devices, warning } = resolveDevices(available, listing);
-  if (warning !== null) send({ kind: 'warning', message: warning });
+  if (warning !== null) send({ kind: 'warning', code: 'PERMAFROST_NO_GPU', message: warning });
   const numCpuDevices = devices.filter((device) => deviceKind(device) === 'cpu').length;
   const surroundings = { numCores, numCpuDevices };
   const start = isRestart ? startInTime : startDevice;
@@ -111,8 +114,8 @@ async function startDevices(
 function remainingDevices(
   { config, send }: StartupOptions,
   listing: DeviceListing | null,
-): 'auto' | readonly string[] {
-  if (config.devices === 'auto') return 'auto';
+): DeviceChoice {
+  if (typeof config.devices === 'string') return config.devices;
   const remaining = config.devices.filter((device) => isThere(device, listing));
   if (remaining.length === 0) return config.devices;
   for (const device of config.devices) {
@@ -143,7 +146,7 @@ async function anyOf(
 function leaveOut(send: StartupOptions['send'], device: string, reason: string): void {
   const message = `${device} is left out, it did not start again: ${reason}`;
   send({ kind: 'device', event: { kind: 'left-out', device, message } });
-  send({ kind: 'warning', message });
+  send({ kind: 'warning', code: 'PERMAFROST_DEVICE_LEFT_OUT', message });
 }
 
 /** Like {@link startDevice}, for when others go on meanwhile. @throws ERR_STARTUP_TIMEOUT */

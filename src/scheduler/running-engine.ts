@@ -311,7 +311,7 @@ export class RunningEngine {
     const { send } = this.#options;
     const message = this.#describe(kind, deviceIndex, error);
     send({ kind: 'device', event: { kind, device: this.#nameOf(deviceIndex), message } });
-    if (kind === 'left-out') send({ kind: 'warning', message });
+    if (kind === 'left-out') send({ kind: 'warning', code: 'PERMAFROST_DEVICE_LEFT_OUT', message });
   }
 
   #describe(kind: 'lost' | 'left-out', deviceIndex: number, error: ErrorRecord): string {

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { compileFunction } from 'node:vm';
 
 /** What of the package is used here. */
@@ -20,10 +21,17 @@ const NAMES = ['exports', 'module', 'require', '__filename'];
  */
 export function loadXgrammar(): Xgrammar {
   const require = createRequire(import.meta.url);
-  const file = require.resolve('@mlc-ai/web-xgrammar');
+  const file = findFile(require);
   const source = readFileSync(file, 'utf8').replace("import('module')", "require('module')");
   const run = compileFunction(source, NAMES, { filename: file });
   const module = { exports: {} };
   run(module.exports, module, require, file);
   return module.exports as Xgrammar;
+}
+
+/** Tools that copy the files that a program needs follow a name in the second form only. */
+function findFile(require: NodeJS.Require): string {
+  return import.meta.resolve === undefined
+    ? require.resolve('@mlc-ai/web-xgrammar')
+    : fileURLToPath(import.meta.resolve('@mlc-ai/web-xgrammar'));
 }

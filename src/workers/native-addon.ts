@@ -1,22 +1,39 @@
 /** Loads the native addon. */
 
-import { createRequire } from 'node:module';
-import { PermafrostError } from '../protocol/errors.js';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { PermafrostError, reasonOf } from '../protocol/errors.js';
 import type { NativeAddon } from './native.js';
 
-const ADDON_PATH = '../../build/Release/permafrost.node';
+let loaded: NativeAddon | null = null;
 
-/** @throws ERR_NATIVE_ADDON when it was not built or does not load. */
+/**
+ * The addon of this thread.
+ * @throws ERR_NATIVE_ADDON when it was not built or does not load.
+ */
 export function loadNativeAddon(): NativeAddon {
-  const require = createRequire(import.meta.url);
+  if (loaded !== null) return loaded;
+  // Tools that copy the files that a program needs follow a path in this form.
+  const path = fileURLToPath(new URL('../../build/Release/permafrost.node', import.meta.url));
+  const module = { exports: {} };
   try {
-    return require(ADDON_PATH) as NativeAddon;
+    process.dlopen(module, path);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new PermafrostError(
-      'ERR_NATIVE_ADDON',
-      `the native addon does not load (${reason}); run 'npm rebuild permafrost'`,
-      { cause },
-    );
+    throw new PermafrostError('ERR_NATIVE_ADDON', describeFailure(path, cause), { cause });
   }
+  loaded = module.exports as NativeAddon;
+  return loaded;
+}
+
+function describeFailure(path: string, cause: unknown): string {
+  // pnpm has its packages in such a folder, and builds none that is not approved.
+  const isOfPnpm = path.includes('/.pnpm/');
+  if (existsSync(path)) {
+    const rebuild = isOfPnpm ? 'pnpm rebuild permafrost' : 'npm rebuild permafrost';
+    return `the native addon does not load (${reasonOf(cause)}); run '${rebuild}'`;
+  }
+  const advice = isOfPnpm
+    ? "pnpm runs the build of approved packages only: run 'pnpm approve-builds' and choose permafrost"
+    : "run 'npm rebuild permafrost', and where install scripts have to be allowed, allow those of permafrost first";
+  return `the native addon was not built (there is no '${path}'): ${advice}`;
 }

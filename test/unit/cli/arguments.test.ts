@@ -56,6 +56,7 @@ describe('a list', () => {
   test('of devices is read, or auto', () => {
     expect(parseDevices('cuda:0, cuda:1')).toEqual(['cuda:0', 'cuda:1']);
     expect(parseDevices('auto')).toBe('auto');
+    expect(parseDevices('cuda')).toBe('cuda');
   });
 });
 

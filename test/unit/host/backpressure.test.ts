@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { Batch } from '../../../src/host/batch.js';
 import { OutgoingQueue } from '../../../src/host/outgoing-queue.js';
-import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type {
   ChoiceRecord,
   OutcomeRecord,
   SubmittedRequest,
 } from '../../../src/protocol/messages.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type { BatchRequest } from '../../../src/protocol/requests.js';
 import { CountingSink, FakeScheduler, readyClient, turn } from './fake-scheduler.js';
 

@@ -23,6 +23,7 @@ const report: StartupReport = {
   totalMs: 40,
   phases: [{ name: 'process', startMs: 0, durationMs: 40 }],
   devices: ['cpu:0', 'cpu:1'].map((device) => ({ device }) as DeviceReport),
+  warnings: [],
 };
 
 /** One process after the other: what is said and heard concerns the last one. */

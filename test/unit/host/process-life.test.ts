@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { validateRequest } from '../../../src/protocol/request-validation.js';
 import { PermafrostError } from '../../../src/protocol/errors.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import { CountingSink, FakeScheduler, readyClient, startClient, turn } from './fake-scheduler.js';
 
 const request = validateRequest({ prompt: 'hello' });

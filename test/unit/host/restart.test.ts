@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SchedulerClient } from '../../../src/host/scheduler-client.js';
 import { streamRequest } from '../../../src/host/stream.js';
-import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type { DeviceEvent, RestartEvent } from '../../../src/protocol/report.js';
+import { validateRequest } from '../../../src/protocol/request-validation.js';
 import type { BatchRequest, StreamChunk } from '../../../src/protocol/requests.js';
 import {
   type ClientOptions,

@@ -35,6 +35,11 @@ describe('engine options', () => {
     expect(devices).toEqual(['cpu:0', 'cuda:0', 'cuda:12']);
   });
 
+  test('take all devices of a kind by one word', () => {
+    expect(resolveEngineOptions({ model, devices: 'cuda' }, {}).devices).toBe('cuda');
+    expect(resolveEngineOptions({ model, devices: 'auto' }, {}).devices).toBe('auto');
+  });
+
   test('name a Node, by a path from the working directory or a name on the PATH', () => {
     const env = { PERMAFROST_NODE: '/opt/node/bin/node' };
     expect(resolveEngineOptions({ model }, env).nodePath).toBe('/opt/node/bin/node');

@@ -27,6 +27,17 @@ describe('devices', () => {
     expect(resolveDevices('auto', listingOf(0, '', false)).warning).toContain('without CUDA');
   });
 
+  it("are all CUDA devices for 'cuda', and never the CPU", () => {
+    expect(needsListing('cuda')).toBe(true);
+    expect(resolveDevices('cuda', listingOf(2)).devices).toEqual(['cuda:0', 'cuda:1']);
+    expect(() => resolveDevices('cuda', listingOf(0, 'libcuda.so.1 is missing'))).toThrow(
+      expect.objectContaining({
+        code: 'ERR_NO_DEVICE',
+        message: 'there is no CUDA device: libcuda.so.1 is missing',
+      }),
+    );
+  });
+
   it('are the named ones, in their order', () => {
     const wanted = ['cuda:1', 'cpu:63', 'cuda:0'];
     expect(resolveDevices(wanted, listingOf(2))).toEqual({ devices: wanted, warning: null });

@@ -115,8 +115,12 @@ describe('a start', () => {
   it("warns when 'auto' finds no GPU", async () => {
     const process = new Process();
     await process.start({ devices: 'auto' });
-    expect((await process.heard('warning')).message).toContain('none here');
+    const { code, message } = await process.heard('warning');
+    expect(code).toBe('PERMAFROST_NO_GPU');
+    expect(message).toContain('none here');
     expect([...process.listeners.keys()]).toEqual(['cpu:0']);
+    process.ready('cpu:0');
+    expect((await process.heard('ready')).report.warnings).toEqual([{ code, message }]);
   });
 
   it('fails with the code of the device that failed, and ends the process', async () => {
