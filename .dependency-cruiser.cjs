@@ -18,7 +18,6 @@ const packageHomes = {
   piscina: '^src/scheduler/pools/',
   eventemitter3: '^src/host/',
   commander: '^src/cli/',
-  ora: '^src/cli/',
   // Where input from outside is validated: options and messages, checkpoint files, batch files.
   zod: '^src/(protocol/|scheduler/generation-config\\.ts$|text/|jobs/(openai-[a-z-]+|journal)\\.ts$)',
   '@huggingface/[^/]+': '^src/text/',

@@ -1,9 +1,10 @@
-/** The progress of a batch job: rows, tokens per second, each device's share, time left. */
+/** The progress of a batch job: rows, how fast, time left, failures, tokens, each device's share. */
 
 import type { BatchFileProgress } from '../jobs/tally.js';
 import type { DeviceMetrics, MetricsSnapshot } from '../protocol/report.js';
-import { formatCount, formatDuration } from './format.js';
+import { formatCount } from './format.js';
 import type { ProgressDisplay, ProgressState } from './progress.js';
+import { countParts, type DeviceShare, devicesPart, paceParts } from './progress-line.js';
 
 export interface BatchDisplayOptions {
   readonly progress: ProgressDisplay;
@@ -39,7 +40,13 @@ export class BatchDisplay implements Disposable {
   }
 
   async #show(): Promise<void> {
-    if (this.#latest === null || this.#isAsking) return;
+    if (this.#latest === null) return;
+    // An engine that takes long to answer is no reason to stop counting rows.
+    if (!this.#isAsking) await this.#ask();
+    if (!this.#isClosed) this.#options.progress.show(batchProgress(this.#latest, this.#devices));
+  }
+
+  async #ask(): Promise<void> {
     this.#isAsking = true;
     try {
       ({ devices: this.#devices } = await this.#options.metrics());
@@ -47,7 +54,6 @@ export class BatchDisplay implements Disposable {
       // An engine that is gone ends the job, which says so.
     }
     this.#isAsking = false;
-    if (!this.#isClosed) this.#options.progress.show(batchProgress(this.#latest, this.#devices));
   }
 }
 
@@ -57,19 +63,20 @@ export function batchProgress(
   devices: readonly DeviceTokens[],
 ): ProgressState {
   const { succeeded, failed, skipped, total, elapsedMs } = now;
-  const rate = (count: number) => formatCount(elapsedMs > 0 ? count / (elapsedMs / 1000) : 0);
-  const leftMs = timeLeftMs(now);
-  const parts = [
-    `${formatCount(failed)} failed`,
-    `${rate(now.promptTokens)} prompt + ${rate(now.completionTokens)} output tokens/s`,
-    shares(devices),
-    leftMs === null ? '' : `ETA ${formatDuration(leftMs)}`,
-  ];
+  const rate = (count: number) => (elapsedMs > 0 ? count / (elapsedMs / 1000) : 0);
+  const output = formatCount(rate(now.completionTokens));
+  const prompt = formatCount(rate(now.promptTokens));
   return {
-    label: 'Running batch',
-    done: succeeded + failed + skipped,
-    total,
-    note: parts.filter((part) => part !== '').join(' · '),
+    parts: [
+      ...countParts({ done: succeeded + failed + skipped, total, unit: 'rows' }),
+      ...paceParts(rate(succeeded + failed), 'rows', timeLeftMs(now)),
+      { forms: failed > 0 ? [`${formatCount(failed)} failed`] : [] },
+      {
+        forms: [`${prompt} prompt + ${output} output tokens/s`, `${output} tokens/s`],
+        isMinor: true,
+      },
+      devicesPart(shares(devices)),
+    ],
   };
 }
 
@@ -86,12 +93,13 @@ function timeLeftMs({
   return ((total - skipped - done) / done) * elapsedMs;
 }
 
-/** `cpu:0 52 %, cpu:1 48 %`: of all tokens that the devices have computed. */
-function shares(devices: readonly DeviceTokens[]): string {
+/** Of all tokens that the devices have computed. */
+function shares(devices: readonly DeviceTokens[]): DeviceShare[] {
   const tokens = devices.map(({ prefillTokens, decodeTokens }) => prefillTokens + decodeTokens);
   const all = tokens.reduce((sum, count) => sum + count, 0);
-  if (all === 0) return '';
-  return devices
-    .map(({ device }, index) => `${device} ${Math.round((100 * (tokens[index] ?? 0)) / all)} %`)
-    .join(', ');
+  if (all === 0) return [];
+  return devices.map(({ device }, index) => ({
+    device,
+    percent: Math.round((100 * (tokens[index] ?? 0)) / all),
+  }));
 }

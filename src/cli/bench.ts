@@ -1,25 +1,34 @@
 /** `permafrost bench`: random prompts through an engine, and how fast that went. */
 
-import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Engine } from '../host/engine.js';
-import { readCheckpointFile } from '../protocol/checkpoint-file.js';
-import { type ErrorCode, PermafrostError } from '../protocol/errors.js';
-import { explainFolder } from '../protocol/model-folder.js';
+import { writeStandardOutput } from '../jobs/standard-output.js';
+import type { ErrorCode } from '../protocol/errors.js';
 import type { DeviceMetrics, StartupReport } from '../protocol/report.js';
-import { parseCount, parseNatural, parseRange, type Range } from './arguments.js';
+import { countUpTo, formatRange, naturalUpTo, parseRange, type Range } from './arguments.js';
 import { metricsSince } from './bench-metrics.js';
-import { randomRequests } from './bench-requests.js';
-import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
-import { EXIT, type ExitCode, StartError } from './exit-code.js';
+import { clipLengths, MAX_SEED, randomRequests } from './bench-requests.js';
+import type { CommandContext } from './command.js';
+import {
+  addEngineFlags,
+  checkEngineFlags,
+  type EngineFlags,
+  engineOptions,
+} from './engine-flags.js';
+import { EXIT, type ExitCode } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
 import { type GraphValue, graphValueLines, graphValues, paddingPercent } from './graph-value.js';
-import { watchInterruption } from './interruption.js';
 import { withEngine } from './open-engine.js';
-import { createProgress, type ProgressDisplay } from './progress.js';
+import type { ProgressDisplay } from './progress.js';
+import { countParts, paceParts } from './progress-line.js';
 
 const WARMUP_TOKENS = 32;
 const WARMUP_SEED = 0x5eed;
+/** All prompts are held at once, and so are their answers. */
+const MAX_SEQS = 100_000;
+const DEFAULT_LENGTHS = { min: 100, max: 1024 };
+/** How long interrupted sequences may take to end. */
+const LIMIT_MS = 10_000;
 
 interface BenchFlags extends EngineFlags {
   readonly numSeqs: number;
@@ -56,32 +65,41 @@ interface BenchDevice
   readonly graphs: readonly GraphValue[];
 }
 
-export function addBench(program: Command, end: (code: ExitCode) => void): void {
+export function addBench(program: Command, context: CommandContext): void {
+  const lengths = (flag: string, what: string) =>
+    new Option(flag, what)
+      .argParser(parseRange)
+      .default(DEFAULT_LENGTHS, formatRange(DEFAULT_LENGTHS));
   const command = program
     .command('bench')
     .description('run random prompts and report tokens per second')
-    .option('--num-seqs <n>', 'sequences', parseCount, 256)
-    .option('--input-len <range>', 'prompt tokens, N or MIN:MAX', parseRange, {
-      min: 100,
-      max: 1024,
-    })
-    .option('--output-len <range>', 'output tokens', parseRange, { min: 100, max: 1024 })
-    .option('--seed <n>', 'of prompts and lengths', parseNatural, 0)
-    .option('--warmup <n>', 'sequences that run first and do not count', parseNatural, 8)
+    .option('--num-seqs <n>', 'sequences', countUpTo(MAX_SEQS), 256)
+    .addOption(lengths('--input-len <range>', 'prompt tokens, N or MIN:MAX'))
+    .addOption(lengths('--output-len <range>', 'output tokens, N or MIN:MAX'))
+    .option('--seed <n>', 'of prompts and lengths', naturalUpTo(MAX_SEED), 0)
+    .option('--warmup <n>', 'sequences that run first and do not count', naturalUpTo(MAX_SEQS), 8)
     .option('--json', 'the report as JSON');
-  addEngineFlags(command).action(async (flags: BenchFlags) => end(await bench(flags)));
+  addEngineFlags(command).action(async (flags: BenchFlags) =>
+    context.end(await bench(flags, context)),
+  );
 }
 
-async function bench(flags: BenchFlags): Promise<ExitCode> {
-  const progress = createProgress();
-  const vocabSize = await readVocabSize(flags.model);
+async function bench(
+  flags: BenchFlags,
+  { progress, interruption }: CommandContext,
+): Promise<ExitCode> {
+  await checkEngineFlags(flags);
   return withEngine(engineOptions(flags), progress, async (engine) => {
-    using interruption = watchInterruption(() => {});
-    const report = await measure(engine, flags, vocabSize, progress, interruption.signal);
+    const lengths = clipLengths(flags, engine.startup.maxModelLen);
+    if (lengths.warning !== null) progress.say(`warning: ${lengths.warning}`);
+    const { inputLen, outputLen } = lengths;
+    using _ = interruption.graceful({ notice: 'interrupted', limitMs: LIMIT_MS });
+    const { signal } = interruption;
+    const report = await measure(engine, { ...flags, inputLen, outputLen }, progress, signal);
     progress.stop();
-    if (interruption.signal.aborted) return EXIT.interrupted;
+    if (signal.aborted) return interruption.exitCode;
     const text = flags.json === true ? JSON.stringify(report, null, 2) : lines(report).join('\n');
-    process.stdout.write(`${text}\n`);
+    await writeStandardOutput(`${text}\n`);
     return Object.keys(report.errorsByCode).length > 0 ? EXIT.someFailed : EXIT.ok;
   });
 }
@@ -89,14 +107,17 @@ async function bench(flags: BenchFlags): Promise<ExitCode> {
 async function measure(
   engine: Engine,
   flags: BenchFlags,
-  vocabSize: number,
   progress: ProgressDisplay,
   signal: AbortSignal,
 ): Promise<BenchReport> {
   const { numSeqs, inputLen, outputLen, seed, model, warmup } = flags;
-  await warmUp(engine, { ...flags, vocabSize }, signal);
+  const { maxModelLen, vocabSize } = engine.startup;
+  await warmUp(engine, flags, signal);
   const before = await engine.metrics();
-  const requests = randomRequests({ numSeqs, inputLen, outputLen, seed, vocabSize });
+  const requests = randomRequests({
+    ...{ numSeqs, inputLen, outputLen, seed },
+    ...{ vocabSize, maxModelLen },
+  });
   const errorsByCode: Partial<Record<ErrorCode, number>> = {};
   let promptTokens = 0;
   let completionTokens = 0;
@@ -110,9 +131,15 @@ async function measure(
       promptTokens += row.completion.usage.promptTokens;
       completionTokens += row.completion.usage.completionTokens;
     }
-    const rate = completionTokens / ((performance.now() - startMs) / 1000);
-    const note = `${formatCount(rate)} tokens/s`;
-    progress.show({ label: 'Generating', done, total: numSeqs, note });
+    const elapsedMs = performance.now() - startMs;
+    const rate = completionTokens / (elapsedMs / 1000);
+    progress.show({
+      parts: [
+        ...countParts({ done, total: numSeqs, unit: 'sequences' }),
+        ...paceParts(rate, 'tokens', (elapsedMs / done) * (numSeqs - done)),
+      ],
+      isComplete: done === numSeqs,
+    });
   }
   const wallMs = performance.now() - startMs;
   const devices = metricsSince(before, await engine.metrics());
@@ -137,13 +164,17 @@ async function measure(
 /** What a host's first requests pay once, such as compiling its code, is no part of a device's speed. */
 async function warmUp(
   engine: Engine,
-  { warmup, inputLen, seed, vocabSize }: BenchFlags & { readonly vocabSize: number },
+  { warmup, inputLen, seed }: BenchFlags,
   signal: AbortSignal,
 ): Promise<void> {
   if (warmup === 0) return;
+  const { maxModelLen, vocabSize } = engine.startup;
   const outputLen = { min: WARMUP_TOKENS, max: WARMUP_TOKENS };
   // Other prompts than those that count, or the prefix cache would have them.
-  const others = { numSeqs: warmup, inputLen, outputLen, seed: seed + WARMUP_SEED, vocabSize };
+  const others = {
+    ...{ numSeqs: warmup, inputLen, outputLen, seed: seed + WARMUP_SEED },
+    ...{ vocabSize, maxModelLen },
+  };
   // What is wrong with them is wrong with those that count, which tell.
   for await (const _ of engine.batch(randomRequests(others), { signal }));
 }
@@ -181,30 +212,4 @@ function deviceLines(device: BenchDevice): string[] {
     `  ${formatCount(paddedRows)} padded rows, ${waste} % of all decoded`,
     ...graphValueLines(device.graphs).map((line) => `  ${line}`),
   ];
-}
-
-async function readConfig(path: string): Promise<unknown> {
-  const bytes = await readCheckpointFile(path);
-  if (bytes === null) {
-    throw new PermafrostError('ERR_MODEL_NOT_FOUND', `${path} does not exist`);
-  }
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch (cause) {
-    throw new PermafrostError('ERR_MODEL_CONFIG', `${path} is not JSON: ${String(cause)}`, {
-      cause,
-    });
-  }
-}
-
-/** Prompts are token ids, so that a checkpoint without a tokenizer can be measured too. */
-async function readVocabSize(model: string): Promise<number> {
-  const path = join(model, 'config.json');
-  const config = await readConfig(path).catch(async (cause: unknown) => {
-    throw new StartError('no model', { cause: await explainFolder(model, cause) });
-  });
-  const size = (config as { readonly vocab_size?: unknown } | null)?.vocab_size;
-  if (typeof size === 'number' && Number.isInteger(size) && size > 0) return size;
-  const error = new PermafrostError('ERR_MODEL_CONFIG', `${path}: vocab_size is ${String(size)}`);
-  throw new StartError('no vocabulary', { cause: error });
 }

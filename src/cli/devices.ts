@@ -4,15 +4,16 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
+import { writeStandardOutput } from '../jobs/standard-output.js';
 import { isErrorCode, PermafrostError } from '../protocol/errors.js';
 import type { DeviceListing } from '../protocol/messages.js';
-import { EXIT, type ExitCode, StartError } from './exit-code.js';
+import { StartError } from './exit-code.js';
 import { formatBytes, tableLines } from './format.js';
 
 /** A process of its own: the native addon is never loaded in this one. */
 const ENTRY = new URL('../workers/list-devices.js', import.meta.url);
 
-export function addDevices(program: Command, end: (code: ExitCode) => void): void {
+export function addDevices(program: Command): void {
   program
     .command('devices')
     .description('list the devices of this machine')
@@ -21,8 +22,7 @@ export function addDevices(program: Command, end: (code: ExitCode) => void): voi
       const listing = await listDevices();
       const text =
         flags.json === true ? JSON.stringify(listing, null, 2) : lines(listing).join('\n');
-      process.stdout.write(`${text}\n`);
-      end(EXIT.ok);
+      await writeStandardOutput(`${text}\n`);
     });
 }
 

@@ -1,7 +1,10 @@
 /** The options that every command with an engine has. */
 
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import type { EngineOptions } from '../protocol/options.js';
+import { PermafrostError } from '../protocol/errors.js';
+import { explainFolder } from '../protocol/model-folder.js';
+import { type EngineOptions, resolveEngineOptions } from '../protocol/options.js';
 import type { GcPolicy } from '../protocol/report.js';
 import {
   parseCaptureSizes,
@@ -10,6 +13,7 @@ import {
   parseGcPolicy,
   parseNumber,
 } from './arguments.js';
+import { UsageError } from './exit-code.js';
 
 export interface EngineFlags {
   readonly model: string;
@@ -59,4 +63,36 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
       gpuMemoryUtilization: flags.gpuMemoryUtilization,
     }),
   };
+}
+
+/**
+ * Finds what is wrong before an engine is started.
+ *
+ * @throws ERR_BAD_OPTION with the flag and its value; UsageError when --model is no folder of a model.
+ */
+export async function checkEngineFlags(flags: EngineFlags): Promise<void> {
+  inFlags(() => resolveEngineOptions(engineOptions(flags), process.env));
+  const missing = new PermafrostError('ERR_MODEL_NOT_FOUND', `${flags.model} holds no model`);
+  const problem = await explainFolder(resolve(flags.model), missing);
+  if (problem !== missing) throw new UsageError('no model', { cause: problem });
+}
+
+/** Calls what checks options by their names in the API, and names them as flags in its error. */
+export function inFlags(check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof PermafrostError)) throw error;
+    const message = error.message.replaceAll(
+      /(^|; )(?:params\.)?([a-z]\w*)(?:\[\d+\])?: /g,
+      (_, before: string, name: string) => `${before}${flagOf(name)}: `,
+    );
+    throw new PermafrostError(error.code, message, { cause: error });
+  }
+}
+
+/** `maxNumSeqs` → `--max-num-seqs`; a prompt is an argument. */
+function flagOf(name: string): string {
+  if (name === 'prompt') return 'the prompt';
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -7,7 +7,10 @@ export const EXIT = {
   someFailed: 1,
   badUsage: 2,
   noEngine: 3,
+  /** As shells count the end by a signal: 128 and its number. */
+  hungUp: 129,
   interrupted: 130,
+  terminated: 143,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -15,6 +18,11 @@ export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 /** The engine could not start. */
 export class StartError extends Error {
   override readonly name = 'StartError';
+}
+
+/** What a command names can't be used, which was found before an engine was started. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
 }
 
 const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set([
@@ -28,6 +36,7 @@ const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set([
 export function exitCodeOf(error: unknown): ExitCode {
   const cause = error instanceof StartError ? error.cause : error;
   if (cause instanceof PermafrostError && USAGE_ERRORS.has(cause.code)) return EXIT.badUsage;
+  if (error instanceof UsageError) return EXIT.badUsage;
   return error instanceof StartError ? EXIT.noEngine : EXIT.someFailed;
 }
 
@@ -36,6 +45,9 @@ export function describeError(error: unknown): string {
   if (error instanceof StartError) {
     return `the engine could not start: ${describeError(error.cause)}`;
   }
+  if (error instanceof UsageError) return describeError(error.cause);
   if (error instanceof PermafrostError) return `${error.message} (${error.code})`;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // The system's errors are no bugs of ours, whose place has to be known.
+  return 'syscall' in error ? error.message : (error.stack ?? error.message);
 }

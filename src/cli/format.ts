@@ -18,6 +18,19 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
+/** `45s`, `3m20s`, `2h05m`: the same where room is short. */
+export function formatShortDuration(ms: number): string {
+  return formatDuration(ms)
+    .replace(' min', 'm')
+    .replaceAll(/ (h|s)/g, '$1')
+    .replaceAll(' ', '');
+}
+
+/** `0.3`, `7.2`, `1,250`: so many a second. */
+export function formatRate(perSecond: number): string {
+  return perSecond > 0 && perSecond < 9.95 ? perSecond.toFixed(1) : formatCount(perSecond);
+}
+
 /** `21 kB`, `7.7 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -3,9 +3,13 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { isReaderGone, writeStandardOutput } from '../jobs/standard-output.js';
+import type { AddCommand, CommandContext } from './command.js';
 import { describeError, EXIT, type ExitCode, exitCodeOf } from './exit-code.js';
-
-type AddCommand = (program: Command, end: (code: ExitCode) => void) => void;
+import { Interruption } from './interruption.js';
+import { leave } from './leave.js';
+import { createProgress } from './progress.js';
+import { StandardError } from './standard-error.js';
 
 /** In the order of the help. A command's modules take up to 0.2 s to load: only its own are. */
 const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
@@ -23,40 +27,75 @@ function loadCommands(name: string | undefined): Promise<AddCommand[]> {
   return Promise.all(wanted.map((load) => load()));
 }
 
-const packageJson: unknown = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-);
+async function createProgram(context: CommandContext, onHelp: (text: string) => void) {
+  const packageJson: unknown = JSON.parse(
+    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+  );
+  const program = new Command('permafrost')
+    .description('LLM batch inference on every GPU of this machine, or on its CPU')
+    .version(String((packageJson as { readonly version?: unknown }).version))
+    .showHelpAfterError('(add --help for all options)')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 all well, 1 some rows failed, 2 bad usage, input or output,' +
+        '\n3 the engine could not start, 130 interrupted, 143 and 129 ended by SIGTERM and SIGHUP.',
+    )
+    .configureOutput({
+      writeOut: onHelp,
+      writeErr: (text) => context.progress.say(text.trimEnd()),
+    })
+    .exitOverride();
+  for (const add of await loadCommands(process.argv[2])) add(program, context);
+  return program;
+}
 
-const end = (code: ExitCode): void => {
-  process.exitCode = code;
+/** Runs the command that the arguments name. */
+async function run(context: CommandContext): Promise<void> {
+  let help = '';
+  try {
+    const program = await createProgram(context, (text) => {
+      help += text;
+    });
+    await program.parseAsync();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    context.end(error.exitCode === 0 ? EXIT.ok : EXIT.badUsage);
+  }
+  if (help === '') return;
+  // Who closes a help early has read enough of it.
+  await writeStandardOutput(help).catch((error: unknown) => {
+    if (!isReaderGone(error)) throw error;
+  });
+}
+
+const standardError = new StandardError();
+const progress = createProgress(standardError, process.env);
+let exitCode: ExitCode = EXIT.ok;
+let departure: Promise<never> | null = null;
+/** The first one decides about the code. */
+const leaveWith = (code: ExitCode): Promise<never> => {
+  departure ??= leave(code, standardError);
+  return departure;
 };
-
-const program = new Command('permafrost')
-  .description('LLM batch inference on every GPU of this machine, or on its CPU')
-  .version(String((packageJson as { readonly version?: unknown }).version))
-  .showHelpAfterError('(add --help for all options)')
-  .addHelpText(
-    'after',
-    '\nExit codes: 0 all well, 1 some rows failed, 2 bad usage or input,' +
-      '\n3 the engine could not start, 130 interrupted.',
-  )
-  .exitOverride();
-for (const add of await loadCommands(process.argv[2])) add(program, end);
-for (const command of program.commands) command.exitOverride();
-
-// Whoever read our output has enough; a job whose rows nobody takes has not done them all.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(process.argv[2] === 'run-batch' ? EXIT.someFailed : EXIT.ok);
+const interruption = new Interruption({
+  say: (line) => {
+    progress.stop();
+    progress.say(line);
+  },
+  leave: (code) => void leaveWith(code),
 });
 
 try {
-  await program.parseAsync();
+  await run({
+    progress,
+    interruption,
+    end: (code) => {
+      exitCode = code;
+    },
+  });
 } catch (error) {
-  if (error instanceof CommanderError) {
-    end(error.exitCode === 0 ? EXIT.ok : EXIT.badUsage);
-  } else {
-    process.stderr.write(`permafrost: ${describeError(error)}\n`);
-    end(exitCodeOf(error));
-  }
+  progress.stop();
+  progress.say(`permafrost: ${describeError(error)}`);
+  exitCode = exitCodeOf(error);
 }
+await leaveWith(exitCode);

@@ -6,6 +6,7 @@ import type { RestartEvent } from '../protocol/report.js';
 import { StartError } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
 import type { ProgressDisplay } from './progress.js';
+import { countParts } from './progress-line.js';
 
 /**
  * Starts an engine and shows how that goes.
@@ -14,7 +15,9 @@ import type { ProgressDisplay } from './progress.js';
 async function openEngine(options: EngineOptions, progress: ProgressDisplay): Promise<Engine> {
   const captured = new Map<string, { done: number; total: number }>();
   const loading = (note: string) =>
-    progress.show({ label: 'Loading model', done: 0, total: 0, note });
+    progress.show({
+      parts: [{ forms: ['Loading model', 'Loading'] }, { forms: note === '' ? [] : [note] }],
+    });
   loading('');
   try {
     return await Engine.start({
@@ -29,11 +32,16 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
         capture: ({ device, done, total, graph }) => {
           captured.set(device, { done, total });
           const counts = [...captured.values()];
-          progress.show({
-            label: 'Capturing graphs',
+          const sum = {
             done: counts.reduce((sum, count) => sum + count.done, 0),
             total: counts.reduce((sum, count) => sum + count.total, 0),
-            note: `${device} batch ${graph.batchSize}`,
+          };
+          progress.show({
+            parts: [
+              ...countParts({ ...sum, unit: 'graphs' }),
+              { forms: [`${device} batch ${graph.batchSize}`] },
+            ],
+            isComplete: sum.done === sum.total,
           });
         },
         restart: (event) => progress.say(restartLine(event)),

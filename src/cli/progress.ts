@@ -1,15 +1,11 @@
 /** Progress on standard error: a live line on a terminal, a line now and then elsewhere. */
 
-import type { Ora } from 'ora';
-import { formatBar } from './format.js';
+import { type LinePart, progressLine } from './progress-line.js';
 
 export interface ProgressState {
-  /** What is being done. */
-  readonly label: string;
-  readonly done: number;
-  /** null: not known. */
-  readonly total: number | null;
-  readonly note?: string;
+  readonly parts: readonly LinePart[];
+  /** Nothing more will come of it: told whether it is due or not. */
+  readonly isComplete?: boolean;
 }
 
 export interface ProgressDisplay {
@@ -22,65 +18,87 @@ export interface ProgressDisplay {
   stop(): void;
 }
 
+/** What a display needs of a stream. */
+export interface ProgressStream {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  /** Characters that were written and that nobody has taken yet. */
+  readonly writableLength?: number;
+  write(text: string): unknown;
+}
+
 /** The display that suits a stream. */
-export function createProgress(stream: NodeJS.WriteStream = process.stderr): ProgressDisplay {
-  const { TERM, CI } = process.env;
-  const isLive = stream.isTTY && TERM !== 'dumb' && CI === undefined;
+export function createProgress(
+  stream: ProgressStream,
+  env: Readonly<Record<string, string | undefined>>,
+): ProgressDisplay {
+  const isLive = stream.isTTY === true && env.TERM !== 'dumb' && env.CI === undefined;
   return isLive ? new LiveProgress(stream) : new LineProgress(stream);
 }
 
-const BAR_WIDTH = 24;
-const LABEL_WIDTH = 16;
-/** The spinner and the space behind it, and a last column that would make the terminal wrap. */
-const MARGIN = 3;
+const DEFAULT_COLUMNS = 80;
+const FRAMES = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
+const FRAME_MS = 120;
 
-/** `Capturing graphs  ████████░░░░  12/67  cuda:0`, at most `width` characters. */
-function progressText({ label, done, total, note = '' }: ProgressState, width: number): string {
-  const bar = total === null ? '' : formatBar(total === 0 ? 1 : done / total, BAR_WIDTH);
-  const counts = total === null ? String(done) : `${done}/${total}`;
-  const parts = total === 0 ? [label, note] : [label.padEnd(LABEL_WIDTH), bar, counts, note];
-  return parts
-    .filter((part) => part !== '')
-    .join('  ')
-    .slice(0, width);
-}
-
-/** Ora takes 0.1 s to load, in which the start goes on: what is shown by then waits for it. */
+/** One line, drawn over itself; as wide as the terminal is at that moment. */
 class LiveProgress implements ProgressDisplay {
   readonly intervalMs = 250;
-  readonly #stream: NodeJS.WriteStream;
-  #spinner: Ora | null = null;
-  /** What the live line shows, or will; null = there is none. */
-  #text: string | null = null;
+  readonly #stream: ProgressStream;
+  /** null: there is no live line. */
+  #parts: readonly LinePart[] | null = null;
+  /** Columns that the line on the screen takes. */
+  #drawnWidth = 0;
+  #frame = 0;
+  #timer: NodeJS.Timeout | null = null;
 
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(stream: ProgressStream) {
     this.#stream = stream;
-    void this.#load();
   }
 
-  show(state: ProgressState): void {
-    this.#text = progressText(state, (this.#stream.columns || 80) - MARGIN);
-    if (this.#spinner === null) return;
-    this.#spinner.text = this.#text;
-    if (!this.#spinner.isSpinning) this.#spinner.start();
+  show({ parts }: ProgressState): void {
+    this.#parts = parts;
+    this.#draw();
+    this.#timer ??= setInterval(() => {
+      this.#frame++;
+      this.#draw();
+    }, FRAME_MS).unref();
   }
 
   say(line: string): void {
-    this.#spinner?.stop();
+    this.#clear();
     this.#stream.write(`${line}\n`);
-    if (this.#text !== null) this.#spinner?.start(this.#text);
+    this.#draw();
   }
 
   stop(): void {
-    this.#spinner?.stop();
-    this.#text = null;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    this.#parts = null;
+    this.#clear();
   }
 
-  async #load(): Promise<void> {
-    const { default: ora } = await import('ora');
-    // Standard input stays as it is: Ctrl-C must reach the command.
-    this.#spinner = ora({ stream: this.#stream, discardStdin: false });
-    if (this.#text !== null) this.#spinner.start(this.#text);
+  #draw(): void {
+    // A terminal that takes nothing gets no more of what will be out of date.
+    if (this.#parts === null || (this.#stream.writableLength ?? 0) > 0) return;
+    // In the last column a terminal may wrap.
+    const width = (this.#stream.columns || DEFAULT_COLUMNS) - 1;
+    const frame = `${FRAMES[this.#frame % FRAMES.length]} `.slice(0, width);
+    const line = frame + progressLine(this.#parts, width - frame.length);
+    this.#stream.write(`${this.#toStart()}${line}\x1b[J`);
+    this.#drawnWidth = line.length;
+  }
+
+  #clear(): void {
+    if (this.#drawnWidth === 0) return;
+    this.#stream.write(`${this.#toStart()}\x1b[J`);
+    this.#drawnWidth = 0;
+  }
+
+  /** To where the line begins: a terminal that has become narrower has broken it into several. */
+  #toStart(): string {
+    const columns = this.#stream.columns || DEFAULT_COLUMNS;
+    const above = Math.ceil(this.#drawnWidth / columns) - 1;
+    return above > 0 ? `\x1b[${above}A\r` : '\r';
   }
 }
 
@@ -89,21 +107,18 @@ const DUE_SHARE = 0.9;
 
 class LineProgress implements ProgressDisplay {
   readonly intervalMs = 10_000;
-  readonly #stream: NodeJS.WriteStream;
+  readonly #stream: ProgressStream;
   #lastLine = '';
   #lastMs = Number.NEGATIVE_INFINITY;
 
-  constructor(stream: NodeJS.WriteStream) {
+  constructor(stream: ProgressStream) {
     this.#stream = stream;
   }
 
-  show({ label, done, total, note = '' }: ProgressState): void {
+  show({ parts, isComplete = false }: ProgressState): void {
     const nowMs = performance.now();
-    // What has no parts is told as often as what has parts left.
-    const isComplete = done === total && total > 0;
     if (nowMs - this.#lastMs < this.intervalMs * DUE_SHARE && !isComplete) return;
-    const counts = total === null ? `${done}` : `${done}/${total}`;
-    const line = [label, total === 0 ? '' : counts, note].filter((part) => part !== '').join('  ');
+    const line = progressLine(parts, Number.POSITIVE_INFINITY);
     if (line === this.#lastLine) return;
     this.#lastLine = line;
     this.#lastMs = nowMs;

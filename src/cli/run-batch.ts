@@ -5,17 +5,28 @@ import { JobFiles } from '../jobs/job-files.js';
 import { isResumable, nameOfOutput, STANDARD_STREAM } from '../jobs/job-paths.js';
 import { checkOptions } from '../jobs/job-settings.js';
 import { runHeld } from '../jobs/run-batch-file.js';
+import { writeStandardOutput } from '../jobs/standard-output.js';
 import type { BatchFileProgress, BatchFileSummary } from '../jobs/tally.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { parseCount } from './arguments.js';
 import { BatchDisplay } from './batch-display.js';
-import { addEngineFlags, type EngineFlags, engineOptions } from './engine-flags.js';
+import type { CommandContext } from './command.js';
+import {
+  addEngineFlags,
+  checkEngineFlags,
+  type EngineFlags,
+  engineOptions,
+} from './engine-flags.js';
 import { EXIT, type ExitCode } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
-import { watchInterruption } from './interruption.js';
 import { withEngine } from './open-engine.js';
-import { createProgress } from './progress.js';
 import { regionLines } from './startup-report.js';
+
+const GRACE = {
+  notice: 'interrupted: the rows that run get 10 s to finish; Ctrl-C again stops at once',
+  // What the rows get, and some more for an output that takes them slowly.
+  limitMs: 15_000,
+};
 
 interface RunBatchFlags extends EngineFlags {
   readonly input: string;
@@ -27,7 +38,7 @@ interface RunBatchFlags extends EngineFlags {
   readonly json?: boolean;
 }
 
-export function addRunBatch(program: Command, end: (code: ExitCode) => void): void {
+export function addRunBatch(program: Command, context: CommandContext): void {
   const command = program
     .command('run-batch')
     .description('run a JSONL file in the OpenAI batch format')
@@ -44,10 +55,15 @@ export function addRunBatch(program: Command, end: (code: ExitCode) => void): vo
     )
     .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
     .option('--json', 'print the summary as JSON on stdout');
-  addEngineFlags(command).action(async (flags: RunBatchFlags) => end(await runBatch(flags)));
+  addEngineFlags(command).action(async (flags: RunBatchFlags) =>
+    context.end(await runBatch(flags, context)),
+  );
 }
 
-async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
+async function runBatch(
+  flags: RunBatchFlags,
+  { progress, interruption }: CommandContext,
+): Promise<ExitCode> {
   const { input, output, outputErrors, resume, overwrite, maxInflight } = flags;
   const settings = checkOptions({
     input,
@@ -60,19 +76,17 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
   if (flags.json === true && [output, outputErrors].includes(STANDARD_STREAM)) {
     throw new PermafrostError('ERR_BAD_OPTION', '--json writes to standard output, and so do rows');
   }
+  await checkEngineFlags(flags);
   // The engine takes a while to start: what is known to be wrong is said before, and what is free
   // before stays so.
   await using files = await JobFiles.hold(settings);
-  const progress = createProgress();
   return await withEngine(engineOptions(flags), progress, async (engine) => {
     for (const { device, capture } of engine.startup.devices) {
       const [first, ...more] = regionLines(capture);
       progress.say(`${device}: ready, ${first}`);
       for (const line of more) progress.say(`  ${line}`);
     }
-    using interruption = watchInterruption(() =>
-      progress.say('interrupted: the rows that run get 10 s to finish; Ctrl-C again stops at once'),
-    );
+    using _ = interruption.graceful(GRACE);
     using display = new BatchDisplay({ progress, metrics: () => engine.metrics() });
     const { signal } = interruption;
     const onProgress = (now: BatchFileProgress) => display.update(now);
@@ -80,8 +94,8 @@ async function runBatch(flags: RunBatchFlags): Promise<ExitCode> {
     display[Symbol.dispose]();
     progress.stop();
     for (const line of summaryLines(summary, flags)) progress.say(line);
-    if (flags.json === true) console.log(JSON.stringify(summary));
-    return exitCode(summary);
+    if (flags.json === true) await writeStandardOutput(`${JSON.stringify(summary)}\n`);
+    return summary.interrupted ? interruption.exitCode : exitCode(summary);
   });
 }
 
@@ -113,7 +127,6 @@ function summaryLines(
 }
 
 function exitCode(summary: BatchFileSummary): ExitCode {
-  if (summary.interrupted) return EXIT.interrupted;
   const { failed, skippedFailed, unfinished } = summary;
   return failed + skippedFailed + unfinished > 0 ? EXIT.someFailed : EXIT.ok;
 }

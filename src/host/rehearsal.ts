@@ -93,6 +93,8 @@ class PretendConnection implements SchedulerConnection {
 const REPORT: StartupReport = {
   schema: 1,
   model: '',
+  maxModelLen: 0,
+  vocabSize: 0,
   totalMs: 0,
   phases: [],
   devices: [],

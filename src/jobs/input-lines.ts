@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises';
 import { addAbortSignal, pipeline, Readable } from 'node:stream';
 import { isUint8Array } from 'node:util/types';
 import { createGunzip } from 'node:zlib';
+import { isFifo, readFifo } from './fifo.js';
 import { fileError } from './file-error.js';
 import { findInputProblem, MIN_START_BYTES } from './input-problem.js';
 import { isGzip, nameOfInput, STANDARD_STREAM } from './job-paths.js';
@@ -66,7 +67,9 @@ function openInput(input: JobInput): Readable {
     return input instanceof Readable ? input : Readable.from(input, { objectMode: true });
   }
   if (input === STANDARD_STREAM) return process.stdin;
-  const file = createReadStream(input, { highWaterMark: CHUNK_BYTES });
+  const file = isFifo(input)
+    ? readFifo(input)
+    : createReadStream(input, { highWaterMark: CHUNK_BYTES });
   if (!isGzip(input)) return file;
   // What fails on either side ends the other, and the reader gets the error.
   return pipeline(file, createGunzip({ chunkSize: CHUNK_BYTES }), () => {});

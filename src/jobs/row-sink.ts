@@ -3,10 +3,12 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { pipeline, Writable } from 'node:stream';
 import { createGzip, type Gzip } from 'node:zlib';
+import { isFifo, writeFifo } from './fifo.js';
 import { fileError } from './file-error.js';
 import { FileGuard } from './file-guard.js';
 import { isGzip, nameOfOutput, STANDARD_STREAM } from './job-paths.js';
 import type { JobOutput } from './job-settings.js';
+import { writeStandardOutput } from './standard-output.js';
 
 /** What an output keeps of what it has. */
 export interface KeptRows {
@@ -38,8 +40,9 @@ export interface StartableSink extends RowSink {
  */
 export async function openSink(output: JobOutput): Promise<StartableSink> {
   if (typeof output !== 'string') return new StreamSink(output, nameOfOutput(output));
-  if (output === STANDARD_STREAM) return new StreamSink(process.stdout, nameOfOutput(output));
+  if (output === STANDARD_STREAM) return new StandardOutput();
   try {
+    if (isFifo(output) && !isGzip(output)) return new StreamSink(await writeFifo(output), output);
     const file = await open(output, 'a');
     return isGzip(output) ? new GzipFile(output, file) : new PlainFile(output, file);
   } catch (cause) {
@@ -169,7 +172,7 @@ class GzipFile extends OpenFile implements StartableSink {
   }
 }
 
-/** Standard output, or a stream of the caller's, which is ended with the job. */
+/** A named pipe, or a stream of the caller's, which is ended with the job. */
 class StreamSink implements StartableSink {
   readonly #stream: Writable;
   readonly #name: string;
@@ -214,6 +217,22 @@ class StreamSink implements StartableSink {
       setImmediate(() => this.#stream.off('error', this.#onError));
     }
   }
+}
+
+class StandardOutput implements StartableSink {
+  async sizeBytes(): Promise<number> {
+    return 0;
+  }
+
+  async start(): Promise<void> {}
+
+  write(text: string): Promise<void> {
+    return writeStandardOutput(text);
+  }
+
+  async sync(): Promise<void> {}
+
+  async close(): Promise<void> {}
 }
 
 function writeTo(stream: Writable, text: string): Promise<void> {

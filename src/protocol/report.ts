@@ -68,6 +68,10 @@ export interface DeviceReport {
 export interface StartupReport {
   readonly schema: 1;
   readonly model: string;
+  /** Most tokens of a sequence, prompt and output together: the checkpoint's, as memory allows. */
+  readonly maxModelLen: number;
+  /** Token ids are below this. */
+  readonly vocabSize: number;
   readonly totalMs: number;
   /** Disjoint wall intervals that sum to totalMs within 2 %. */
   readonly phases: readonly Phase[];

@@ -14,7 +14,7 @@ import type { TextReport } from '../protocol/text-jobs.js';
 import { isThere, needsListing, resolveDevices } from './device-resolution.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import { readGenerationDefaults } from './model-defaults.js';
-import { deviceKind, resolveRunnerConfig } from './runner-config.js';
+import { captureSizesWarning, deviceKind, resolveRunnerConfig } from './runner-config.js';
 import type { GenerationDefaults } from './sampling-defaults.js';
 import type { TextPool } from './text-pool.js';
 
@@ -82,6 +82,8 @@ async function startBoth(options: StartupOptions): Promise<StartedEngine> {
   const report: StartupReport = {
     schema: 1,
     model: config.model,
+    maxModelLen: Math.min(...devices.map(({ limits }) => limits.maxModelLen)),
+    vocabSize: Math.min(...devices.map(({ limits }) => limits.vocabSize)),
     totalMs: clock.totalMs,
     phases: clock.phases,
     devices: devices.map((device) => device.report),
@@ -100,6 +102,15 @@ async function startDevices(
   const available = isRestart ? remainingDevices(options, listing) : config.devices;
   const { devices, warning } = resolveDevices(available, listing);
   if (warning !== null) send({ kind: 'warning', code: 'PERMAFROST_NO_GPU', message: warning });
+  if (!isRestart) {
+    // Devices of one kind say the same.
+    const notes = new Map(
+      devices.map((one) => [deviceKind(one), captureSizesWarning(config, one)]),
+    );
+    for (const message of notes.values()) {
+      if (message !== null) send({ kind: 'warning', message });
+    }
+  }
   const numCpuDevices = devices.filter((device) => deviceKind(device) === 'cpu').length;
   const surroundings = { numCores, numCpuDevices };
   const start = isRestart ? startInTime : startDevice;

@@ -3,6 +3,7 @@
  * descriptor 3. It lives as long as that socket.
  */
 
+import './host-signals.js';
 import { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { monotonicMs } from '../protocol/phase-clock.js';
@@ -41,7 +42,5 @@ const connection = new HostConnection(new Socket({ fd: HOST_FD, readable: true, 
   onGone: kill,
 });
 
-// A terminal's Ctrl-C is the host's to answer.
-process.on('SIGINT', () => {});
 process.on('uncaughtException', (error) => engine.fail(error));
 process.on('unhandledRejection', (error) => engine.fail(error));

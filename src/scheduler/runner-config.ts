@@ -57,6 +57,27 @@ function resolveCaptureSizes(
   return [...new Set(sizes)].filter((size) => size <= largest).sort((a, b) => b - a);
 }
 
+/**
+ * What the user should know of capture sizes that come to nothing on a device; null = nothing. The
+ * engine's own sizes fit always.
+ */
+export function captureSizesWarning(config: EngineConfig, device: string): string | null {
+  if (config.captureSizes === 'default') return null;
+  if (config.enforceEager) return 'captureSizes: nothing is captured, since enforceEager is set';
+  const maxNumSeqs = config.maxNumSeqs ?? MAX_NUM_SEQS[deviceKind(device)];
+  const unused = config.captureSizes.filter((size) => size > maxNumSeqs).sort((a, b) => a - b);
+  if (unused.length === 0) return null;
+  const sizes =
+    unused.length === 1
+      ? `${unused[0]} is`
+      : `${unused.length} sizes from ${unused[0]} to ${unused.at(-1)} are`;
+  const isEager = unused.length === config.captureSizes.length;
+  return (
+    `captureSizes: ${sizes} not captured on ${device}, which runs ${maxNumSeqs} sequences at once` +
+    `${isEager ? ', so that every step runs eagerly' : ''}; raise maxNumSeqs`
+  );
+}
+
 /** 1, 2, 4, every 8 to 256, every 16 to 512: what a padded row costs grows slower than the batch. */
 function cudaSizes(): number[] {
   const sizes = [1, 2, 4];

@@ -97,7 +97,7 @@ export function completeBytes(path: string): Buffer {
 export async function waitForBytes(
   path: string,
   sizeBytes: number,
-  { child }: BatchCommand,
+  { child }: Pick<BatchCommand, 'child'>,
 ): Promise<void> {
   while (child.exitCode === null && child.signalCode === null) {
     if (existsSync(path) && statSync(path).size >= sizeBytes) return;

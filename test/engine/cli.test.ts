@@ -159,6 +159,22 @@ describe('bench', () => {
     expect(stdout).toMatch(/never replayed, .* of capture: (\d+, )*16, 32/);
   });
 
+  test('cuts the lengths of its defaults to the context of the model, and says so', () => {
+    const { status, stdout, stderr } = permafrost(
+      ...['bench', ...ON_TINY, '--num-seqs', '8', '--warmup', '2', '--json'],
+    );
+    expect(status).toBe(0);
+    expect(stderr).toContain('warning: the context holds 512 tokens');
+    const report = JSON.parse(stdout);
+    expect(report.errorsByCode).toEqual({});
+    expect(report.inputLen).toEqual({ min: 100, max: 412 });
+    expect(report.outputLen).toEqual({ min: 100, max: 412 });
+    const longer = permafrost(...args, '--output-len', '600', '--json');
+    expect(longer.status).toBe(0);
+    expect(longer.stderr).toContain('the context holds 512 tokens');
+    expect(JSON.parse(longer.stdout).completionTokens).toBe(8 * 496);
+  });
+
   test('warms up with as many sequences as it is told', () => {
     const { status, stdout } = permafrost(...args, '--warmup', '0', '--json');
     expect(status).toBe(0);
@@ -177,12 +193,81 @@ test('devices lists the CPU and says what CUDA lacks', () => {
   });
 });
 
+describe('what is known to be wrong is said before the engine starts, with 2', () => {
+  const model = ['--model', TINY];
+  const empty = mkdtempSync(join(tmpdir(), 'permafrost-empty-'));
+  afterAll(() => rmSync(empty, { recursive: true }));
+  const input = join(folder, 'input.jsonl');
+  writeFileSync(input, line('a', { prompt: '1+1=' }));
+  const job = ['run-batch', '-i', input, '-o', join(folder, 'never.jsonl')];
+  test.each([
+    [['run-batch', '-i', CLI, ...model], "required option '-o, --output <file>'"],
+    [['run-batch', '-o', 'x', ...model], "required option '-i, --input <file>'"],
+    [['startup'], "required option '-m, --model <dir>'"],
+    [['startup', '--model', ''], '--model: must be a text that is not empty'],
+    [['startup', '--model', '/nowhere'], 'the model folder /nowhere does not exist'],
+    [['startup', '--model', 'some/model'], 'Permafrost downloads nothing'],
+    [['startup', '--model', CLI], 'is a file, not a folder'],
+    [['startup', '--model', empty], 'is empty'],
+    [[...job, '--model', '/nowhere'], 'does not exist'],
+    [['generate', ...model], "missing required argument 'prompt'"],
+    [['generate', ...model, ''], 'the prompt: is empty'],
+    [['generate', ...model, 'x', 'y'], 'too many arguments'],
+    [['generate', ...model, 'x', '--temperature', '-1'], '--temperature: must be a number from 0'],
+    [['generate', ...model, 'x', '--temperature', '0x10'], 'It must be a number such as 0.7.'],
+    [['generate', ...model, 'x', '--temperature', 'NaN'], 'It must be a number such as 0.7.'],
+    [['generate', ...model, 'x', '--max-tokens', '0'], 'It must be a whole number from 1 on.'],
+    [['generate', ...model, 'x', '--max-tokens', '1e9'], 'It must be a whole number from 1 on.'],
+    [['generate', ...model, 'x', '--max-tokens', ' '], 'It must be a whole number from 1 on.'],
+    [['generate', ...model, 'x', '--top-q', '1'], "unknown option '--top-q'"],
+    [['bench', ...model, '--num-seqs', '999999999'], 'from 1 to 100000'],
+    [['bench', ...model, '--input-len', '9:5'], 'MIN is larger than MAX.'],
+    [['startup', ...model, '--devices', ''], '--devices: must be'],
+    [['startup', ...model, '--devices', 'tpu:0'], '--devices: must be'],
+    [['startup', ...model, '--devices', 'cpu,cpu:0'], '--devices: names a device twice'],
+    [['startup', ...model, '--max-num-seqs', '70000'], '--max-num-seqs: must be a whole number'],
+    [['startup', ...model, '--gpu-memory-utilization', '2'], 'above 0 and up to 1, not 2'],
+    [['startup', ...model, '--capture-sizes', '0'], 'It must be a whole number from 1 on.'],
+    [['startup', ...model, '--gc-policy', 'sometimes'], 'It must be frozen,'],
+    [['startup', ...model, '--kv-cache-bytes', '0x10'], 'It must be a whole number from 1 on.'],
+    [[...job, ...model, '--max-inflight', '0'], 'It must be a whole number from 1 on.'],
+  ])('%j', (args, words) => {
+    const { status, stderr } = permafrost(...args);
+    expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(words) });
+    // One sentence, and the hint at the help.
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines.filter((line) => line !== '(add --help for all options)')).toHaveLength(1);
+    expect(stderr).not.toContain('Loading model');
+  });
+});
+
+test('no help shows a value of our own code', () => {
+  for (const command of ['run-batch', 'generate', 'startup', 'bench', 'devices']) {
+    const { status, stdout } = permafrost(command, '--help');
+    expect(status).toBe(0);
+    expect(stdout).not.toMatch(/[{}]|undefined|\[object/);
+  }
+});
+
+test('--max-tokens beyond the context is warned of', () => {
+  const args = ['generate', ...ON_TINY, '17+25=', '--temperature', '0'];
+  const beyond = permafrost(...args, '--max-tokens', '600');
+  expect(beyond).toMatchObject({ status: 0, stdout: '42\n' });
+  expect(beyond.stderr).toContain('warning: --max-tokens 600 is beyond the context of 512 tokens');
+  expect(permafrost(...args, '--max-tokens', '60').stderr).not.toContain('warning: --max');
+});
+
+test('capture sizes that no step can use are warned of', () => {
+  const { status, stderr } = permafrost('startup', ...ON_TINY, '--capture-sizes', '1000');
+  expect(status).toBe(0);
+  expect(stderr).toContain('warning: captureSizes: 1000 is not captured on cpu:0');
+});
+
 test.each([
   [['run-batch', '-i', 'x'], 2],
   [['startup', '--model', TINY, '--gc-policy', 'sometimes'], 2],
   [['startup', '--model', TINY, '--devices', 'tpu:0'], 2],
   [['no-such-command'], 2],
-  [['startup', '--model', '/nowhere', '--devices', 'cpu'], 3],
   [['startup', '--model', TINY, '--devices', 'cuda:99'], 3],
   [['--help'], 0],
   [['--version'], 0],

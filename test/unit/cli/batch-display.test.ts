@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { BatchDisplay, batchProgress } from '../../../src/cli/batch-display.js';
 import { formatDuration } from '../../../src/cli/format.js';
 import { createProgress } from '../../../src/cli/progress.js';
+import { progressLine } from '../../../src/cli/progress-line.js';
 import type { BatchFileProgress } from '../../../src/jobs/tally.js';
 
 const NOW: BatchFileProgress = {
@@ -21,25 +22,26 @@ const device = (name: string, prefillTokens: number, decodeTokens: number) => ({
 });
 
 describe('the progress of a job', () => {
-  test('has rows, failures, tokens a second, shares and the time left', () => {
+  const textOf = (now: BatchFileProgress, devices: Parameters<typeof batchProgress>[1]) =>
+    progressLine(batchProgress(now, devices).parts, Number.POSITIVE_INFINITY);
+
+  test('has rows, rate, the time left, failures, tokens a second and shares', () => {
     const devices = [device('cuda:0', 1000, 2000), device('cuda:1', 500, 500)];
-    expect(batchProgress(NOW, devices)).toEqual({
-      label: 'Running batch',
-      done: 400,
-      total: 1000,
-      // 600 rows are left at 20 a second: rows kept from before took no time.
-      note: '10 failed · 400 prompt + 2,000 output tokens/s · cuda:0 75 %, cuda:1 25 % · ETA 30 s',
-    });
+    // 600 rows are left at 20 a second: rows kept from before took no time.
+    expect(textOf(NOW, devices)).toBe(
+      '400/1,000 rows  40 %  20 rows/s  ETA 30 s  10 failed  ' +
+        '400 prompt + 2,000 output tokens/s  cuda:0 75 %, cuda:1 25 %',
+    );
   });
 
   test('says no more than is known', () => {
     const start = { ...NOW, succeeded: 0, failed: 0, promptTokens: 0, completionTokens: 0 };
-    const note = '0 failed · 0 prompt + 0 output tokens/s';
-    expect(batchProgress({ ...start, elapsedMs: 0 }, [])).toMatchObject({ note });
-    expect(batchProgress(start, [device('cpu:0', 0, 0)])).toMatchObject({ note });
-    const piped = batchProgress({ ...NOW, total: null }, []);
-    expect(piped).toMatchObject({ done: 400, total: null });
-    expect(piped.note).not.toContain('ETA');
+    const text = '200/1,000 rows  20 %  0 rows/s  0 prompt + 0 output tokens/s';
+    expect(textOf({ ...start, elapsedMs: 0 }, [])).toBe(text);
+    expect(textOf(start, [device('cpu:0', 0, 0)])).toBe(text);
+    expect(textOf({ ...NOW, total: null }, [])).toBe(
+      '400 rows  20 rows/s  10 failed  400 prompt + 2,000 output tokens/s',
+    );
   });
 });
 
@@ -55,7 +57,7 @@ describe('without a terminal', () => {
   function lineStream() {
     const lines: string[] = [];
     const stream = { isTTY: false, write: (line: string) => lines.push(line) };
-    return { lines, progress: createProgress(stream as unknown as NodeJS.WriteStream) };
+    return { lines, progress: createProgress(stream, {}) };
   }
 
   test('is a plain line every 10 s, whether rows finish or not', async () => {
@@ -69,7 +71,7 @@ describe('without a terminal', () => {
     }
     expect(lines).toHaveLength(4);
     for (const line of lines) {
-      expect(line).toMatch(/^Running batch {2}400\/1000 {2}10 failed · .*cpu:0 100 % · ETA .*\n$/);
+      expect(line).toMatch(/^400\/1,000 rows {2}40 % .* ETA .* 10 failed .*cpu:0 100 %\n$/);
     }
     display[Symbol.dispose]();
     await vi.advanceTimersByTimeAsync(60_000);
@@ -85,7 +87,17 @@ describe('without a terminal', () => {
     display.update(NOW);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).not.toContain('%');
+    expect(lines[0]).not.toContain('cpu');
+  });
+
+  test('goes on counting while the engine takes long to answer', async () => {
+    const { lines, progress } = lineStream();
+    using display = new BatchDisplay({ progress, metrics: () => new Promise(() => {}) });
+    for (const succeeded of [1, 2, 3]) {
+      display.update({ ...NOW, succeeded });
+      await vi.advanceTimersByTimeAsync(10_000);
+    }
+    expect(lines.map((line) => line.split('/')[0])).toEqual(['212', '213']);
   });
 });
 

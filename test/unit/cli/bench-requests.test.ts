@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { randomRequests } from '../../../src/cli/bench-requests.js';
+import { describe, expect, test } from 'vitest';
+import { clipLengths, MAX_SEED, randomRequests } from '../../../src/cli/bench-requests.js';
 
 const options = {
   numSeqs: 200,
@@ -7,6 +7,7 @@ const options = {
   outputLen: { min: 5, max: 5 },
   seed: 11,
   vocabSize: 64,
+  maxModelLen: 100,
 };
 
 test('a seed repeats its requests, and another seed does not', () => {
@@ -25,4 +26,41 @@ test('lengths cover their ranges, and ids are in the vocabulary', () => {
   const ids = requests.flatMap(({ prompt }) => (Array.isArray(prompt) ? prompt : []));
   expect(Math.max(...ids)).toBeLessThan(64);
   expect(Math.min(...ids)).toBeGreaterThanOrEqual(0);
+});
+
+test('an output has at most what its prompt leaves of the context, and every seed is taken', () => {
+  const long = { ...options, outputLen: { min: 90, max: 99 }, seed: MAX_SEED };
+  for (const { prompt, params } of randomRequests(long)) {
+    expect((prompt as number[]).length + (params?.maxTokens ?? 0)).toBeLessThanOrEqual(100);
+    expect(Number.isSafeInteger(params?.seed)).toBe(true);
+  }
+});
+
+describe('lengths', () => {
+  const lengths = (input: [number, number], output: [number, number]) => ({
+    inputLen: { min: input[0], max: input[1] },
+    outputLen: { min: output[0], max: output[1] },
+  });
+
+  test('that the context holds stay as they are', () => {
+    const fine = lengths([100, 400], [100, 112]);
+    expect(clipLengths(fine, 512)).toEqual({ ...fine, warning: null });
+  });
+
+  test.each([
+    [lengths([100, 1024], [100, 1024]), 512, lengths([100, 412], [100, 412])],
+    [lengths([16, 16], [600, 600]), 512, lengths([16, 16], [496, 496])],
+    [lengths([2000, 4000], [1, 1]), 512, lengths([511, 511], [1, 1])],
+    [lengths([2000, 2000], [600, 700]), 512, lengths([256, 256], [256, 256])],
+    [lengths([5, 9], [5, 9]), 2, lengths([1, 1], [1, 1])],
+  ])('%j in %i tokens are cut, and that is said', (given, maxModelLen, wanted) => {
+    const clipped = clipLengths(given, maxModelLen);
+    expect(clipped).toMatchObject(wanted);
+    expect(clipped.warning).toContain(`the context holds ${maxModelLen} tokens`);
+    for (const { prompt, params } of randomRequests({ ...options, ...clipped, maxModelLen })) {
+      const used = (prompt as number[]).length + (params?.maxTokens ?? 0);
+      expect(used).toBeLessThanOrEqual(maxModelLen);
+      expect(params?.maxTokens).toBeGreaterThanOrEqual(1);
+    }
+  });
 });

@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest';
-import { describeError, exitCodeOf, StartError } from '../../../src/cli/exit-code.js';
+import { describeError, exitCodeOf, StartError, UsageError } from '../../../src/cli/exit-code.js';
 import { PermafrostError } from '../../../src/protocol/errors.js';
 
 const start = (cause: unknown) => new StartError('no start', { cause });
 
 test.each([
   [new PermafrostError('ERR_FILE', 'x'), 2],
+  [new UsageError('x', { cause: new PermafrostError('ERR_UNSUPPORTED', 'x') }), 2],
   [start(new PermafrostError('ERR_BAD_OPTION', 'x')), 2],
   [start(new PermafrostError('ERR_NO_DEVICE', 'x')), 3],
   [start(new PermafrostError('ERR_MODEL_NOT_FOUND', 'x')), 3],

@@ -20,6 +20,8 @@ import type { FinishReason } from '../../../src/protocol/requests.js';
 const report: StartupReport = {
   schema: 1,
   model: '/models/fake',
+  maxModelLen: 512,
+  vocabSize: 512,
   totalMs: 40,
   phases: [{ name: 'process', startMs: 0, durationMs: 40 }],
   devices: ['cpu:0', 'cpu:1'].map((device) => ({ device }) as DeviceReport),

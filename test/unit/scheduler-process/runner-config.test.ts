@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { resolveRunnerConfig } from '../../../src/scheduler/runner-config.js';
+import { captureSizesWarning, resolveRunnerConfig } from '../../../src/scheduler/runner-config.js';
 import { configOf } from './engine-config.js';
 
 const alone = { numCores: 8, numCpuDevices: 1 };
@@ -54,4 +54,18 @@ describe('what a worker is started with', () => {
   it('captures nothing when eager', () => {
     expect(sizesOf({ enforceEager: true, captureSizes: [1, 2] }, 'cuda:0')).toEqual([]);
   });
+});
+
+it('sizes that a device never runs are told, and nothing is told of others', () => {
+  const told = (config: Parameters<typeof configOf>[0], device = 'cpu:0') =>
+    captureSizesWarning(configOf(config), device);
+  expect(told({})).toBeNull();
+  expect(told({ captureSizes: [1, 32] })).toBeNull();
+  expect(told({ captureSizes: [512] }, 'cuda:0')).toBeNull();
+  expect(told({ captureSizes: [1, 64] })).toContain('64 is not captured on cpu:0');
+  expect(told({ captureSizes: [1, 64] })).not.toContain('eagerly');
+  expect(told({ captureSizes: [1000] })).toContain('every step runs eagerly');
+  expect(told({ captureSizes: [64, 4, 1000, 48] })).toContain('3 sizes from 48 to 1000');
+  expect(told({ captureSizes: [8], maxNumSeqs: 4 }, 'cuda:0')).toContain('8 is not captured');
+  expect(told({ captureSizes: [8], enforceEager: true })).toContain('enforceEager');
 });
