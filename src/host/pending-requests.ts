@@ -4,20 +4,20 @@ import { PermafrostError } from '../protocol/errors.js';
 import type {
   ChoiceRecord,
   ChunkRecord,
+  OutcomePart,
   OutcomeRecord,
   SubmittedRequest,
 } from '../protocol/messages.js';
-import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
+import type { Choice, FinishReason } from '../protocol/requests.js';
+import { type RequestResult, ResultGathering, toChoice } from './result-gathering.js';
+import { SlicedWork } from './sliced-work.js';
 import { StreamProgress } from './stream-progress.js';
 
 /** Losses after which a request runs alone; the next one proves that it is to blame. */
 export const MAX_SHARED_LOSSES = 2;
 
-/** The choices of a finished request. */
-export interface RequestResult {
-  readonly choices: readonly Choice[];
-  readonly usage: Usage;
-}
+/** Of results without log-probabilities, whose tokens take a few nanoseconds each. */
+const MAX_TOKENS_AT_ONCE = 4096;
 
 /** Who waits for a request: hears any number of chunks, then exactly one of the other two. */
 export interface RequestSink {
@@ -33,6 +33,10 @@ interface PendingRequest {
   readonly progress: StreamProgress | null;
   /** A device of the present process has had it. */
   isStarted: boolean;
+  /** What came of its outcome before that; null without any. */
+  gathering: ResultGathering | null;
+  /** All of its outcome is here, and becomes its result. */
+  isComplete: boolean;
   /** The present process was told to end it. */
   isAborted: boolean;
   losses: number;
@@ -40,6 +44,17 @@ interface PendingRequest {
 
 export class PendingRequests {
   readonly #requests = new Map<number, PendingRequest>();
+  readonly #building: SlicedWork<Choice[]>;
+  readonly #onFinished: () => void;
+
+  /**
+   * @param onFinished A request has ended in a turn of its own, since its result was large.
+   * @param defer Runs a function after this turn. Default: `setImmediate`.
+   */
+  constructor(onFinished: () => void, defer?: (run: () => void) => void) {
+    this.#onFinished = onFinished;
+    this.#building = new SlicedWork(defer);
+  }
 
   get size(): number {
     return this.#requests.size;
@@ -55,6 +70,8 @@ export class PendingRequests {
       request,
       sink,
       progress,
+      gathering: null,
+      isComplete: false,
       isStarted: false,
       isAborted: false,
       losses: 0,
@@ -84,10 +101,36 @@ export class PendingRequests {
     pending?.sink.onChunk?.(chunk);
   }
 
+  takePart(part: OutcomePart): void {
+    const pending = this.#requests.get(part.key);
+    if (pending === undefined) return;
+    pending.gathering ??= new ResultGathering();
+    pending.gathering.take(part);
+  }
+
   takeOutcome(outcome: OutcomeRecord): void {
-    if ('error' in outcome) this.fail(outcome.key, PermafrostError.fromRecord(outcome.error));
-    else
-      this.#finish(outcome.key, { choices: outcome.choices.map(toChoice), usage: outcome.usage });
+    const { key } = outcome;
+    if ('error' in outcome) {
+      this.fail(key, PermafrostError.fromRecord(outcome.error));
+      return;
+    }
+    const pending = this.#requests.get(key);
+    if (pending === undefined) return;
+    const { gathering, request, progress } = pending;
+    const width = progress === null ? (request.params.logprobs ?? null) : null;
+    const { choices, usage } = outcome;
+    if (gathering === null && width === null && countTokens(choices) <= MAX_TOKENS_AT_ONCE) {
+      this.#finish(key, { choices: choices.map(toChoice), usage });
+      return;
+    }
+    pending.isComplete = true;
+    const work = (gathering ?? new ResultGathering()).finish(outcome, width);
+    this.#building.add(work, (built) => {
+      // It may have been given up meanwhile.
+      if (!this.#requests.has(key)) return;
+      this.#finish(key, { choices: built, usage });
+      this.#onFinished();
+    });
   }
 
   /** Ends a request that no process has, with what its caller has of it. */
@@ -110,7 +153,9 @@ export class PendingRequests {
   }
 
   failAll(error: PermafrostError): void {
-    for (const key of [...this.#requests.keys()]) this.fail(key, error);
+    for (const [key, { isComplete }] of [...this.#requests]) {
+      if (!isComplete) this.fail(key, error);
+    }
   }
 
   /**
@@ -121,7 +166,8 @@ export class PendingRequests {
     const poisoned: number[] = [];
     for (const key of keys ?? this.#requests.keys()) {
       const pending = this.#requests.get(key);
-      if (pending === undefined || (keys === null && !pending.isStarted)) continue;
+      if (pending === undefined || pending.isComplete) continue;
+      if (keys === null && !pending.isStarted) continue;
       pending.losses++;
       if (pending.losses > MAX_SHARED_LOSSES) poisoned.push(key);
     }
@@ -132,8 +178,10 @@ export class PendingRequests {
   takeBack(): SubmittedRequest[] {
     const requests: SubmittedRequest[] = [];
     for (const [key, pending] of [...this.#requests]) {
-      const { request, progress, isAborted, losses } = pending;
+      const { request, progress, isComplete, isAborted, losses } = pending;
+      if (isComplete) continue;
       pending.isStarted = false;
+      pending.gathering = null;
       if (isAborted || progress?.isFinished) {
         this.end(key, 'abort');
         continue;
@@ -151,6 +199,8 @@ export class PendingRequests {
   }
 }
 
-function toChoice({ text, tokenIds, ...others }: ChoiceRecord): Choice {
-  return { text, tokenIds: Array.from(tokenIds), ...others };
+function countTokens(choices: readonly ChoiceRecord[]): number {
+  let count = 0;
+  for (const { tokenIds } of choices) count += tokenIds.length;
+  return count;
 }

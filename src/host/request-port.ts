@@ -6,7 +6,8 @@ import type { ValidRequest } from '../protocol/request-validation.js';
 import type { Choice, Completion } from '../protocol/requests.js';
 import { thrownText } from '../protocol/value-text.js';
 import { onAbort } from './abort-watch.js';
-import type { RequestResult, RequestSink } from './pending-requests.js';
+import type { RequestSink } from './pending-requests.js';
+import type { RequestResult } from './result-gathering.js';
 
 /** Where requests go. */
 export interface RequestPort {

@@ -47,7 +47,7 @@ export class SchedulerClient implements RequestPort {
   readonly gone: Promise<void>;
   readonly #options: SchedulerClientOptions;
   readonly #now: () => number;
-  readonly #pending = new PendingRequests();
+  readonly #pending = new PendingRequests(() => this.#updateReference());
   readonly #queries = new Map<number, MetricsQuery>();
   readonly #queue: OutgoingQueue;
   readonly #restarts: RestartPolicy;
@@ -209,6 +209,9 @@ export class SchedulerClient implements RequestPort {
         return;
       case 'chunks':
         for (const chunk of message.chunks) this.#pending.takeChunk(chunk);
+        return;
+      case 'parts':
+        for (const part of message.parts) this.#pending.takePart(part);
         return;
       case 'outcomes':
         for (const outcome of message.outcomes) {

@@ -14,14 +14,8 @@ import type {
   WarningCode,
   WarningEvent,
 } from './report.js';
-import type {
-  BatchRequest,
-  ChatPrompt,
-  Choice,
-  FinishReason,
-  SamplingParams,
-  Usage,
-} from './requests.js';
+import type { BatchRequest, ChatPrompt, FinishReason, SamplingParams, Usage } from './requests.js';
+import type { TokenNames } from './text-jobs.js';
 
 /** A request on its way to the scheduler. `key` is the host's number for it, unique per engine. */
 export interface SubmittedRequest
@@ -83,15 +77,38 @@ export interface ChunkRecord {
   readonly finishReason?: FinishReason;
 }
 
-/** A choice with its ids as words. */
-export interface ChoiceRecord extends Omit<Choice, 'tokenIds'> {
+/** A choice, or a piece of one, as words, which are encoded all at once. */
+export interface ChoicePiece {
+  readonly text: string;
+  readonly tokenIds: Int32Array;
+  /** Of these ids, if they were asked for: see logprob-words.ts. */
+  readonly logprobWords?: Int32Array;
+}
+
+export interface ChoiceRecord extends ChoicePiece {
+  readonly finishReason: FinishReason;
+}
+
+/** What tokens of log-probabilities are called. */
+export interface NamedTokens extends TokenNames {
   readonly tokenIds: Int32Array;
 }
 
 /** A finished request: its choices and usage, or why it failed. */
 export type OutcomeRecord =
-  | { readonly key: number; readonly choices: readonly ChoiceRecord[]; readonly usage: Usage }
+  | {
+      readonly key: number;
+      readonly choices: readonly ChoiceRecord[];
+      readonly usage: Usage;
+      /** Every token of its log-probabilities, in one or several lists. */
+      readonly names?: readonly NamedTokens[];
+    }
   | { readonly key: number; readonly error: ErrorRecord };
+
+/** A part of an outcome that is too large for a frame: the outcome itself follows, with the rest. */
+export type OutcomePart =
+  | { readonly key: number; readonly choice: number; readonly piece: ChoicePiece }
+  | { readonly key: number; readonly names: NamedTokens };
 
 /** The device that cost the scheduler process its life. */
 export interface LostDevice {
@@ -133,6 +150,7 @@ export type SchedulerMessage =
   | { readonly kind: 'started'; readonly keys: readonly number[] }
   | { readonly kind: 'pong' }
   | { readonly kind: 'chunks'; readonly chunks: readonly ChunkRecord[] }
+  | { readonly kind: 'parts'; readonly parts: readonly OutcomePart[] }
   | { readonly kind: 'outcomes'; readonly outcomes: readonly OutcomeRecord[] }
   | { readonly kind: 'metrics'; readonly queryId: number; readonly snapshot: MetricsSnapshot }
   | { readonly kind: 'closed' };

@@ -1,6 +1,6 @@
+import { logprobStride } from '../protocol/logprob-words.js';
 import type { ChoiceRecord, ChunkRecord, ResumedChoice } from '../protocol/messages.js';
 import type { DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
-import { logprobsOf } from './logprob-log.js';
 import type { Sequence } from './sequence.js';
 
 type GivenRow = { readonly state: DetokenizerState; readonly text: string };
@@ -85,15 +85,17 @@ export class ChoiceOutput {
     return { key: request.key, choice, text: news, tokenIds };
   }
 
-  /** The choice as the host gets it. */
+  /** The choice as the host gets it: its words in place, since nothing is added to them any more. */
   toChoice(): ChoiceRecord {
     const { sequence, text } = this;
-    const logprobs = logprobsOf(sequence);
+    const { generated, logprobWords } = sequence;
+    const width = sequence.request.params.numLogprobs;
+    const numWords = generated.length * logprobStride(width);
     return {
       text,
-      tokenIds: sequence.generated.view(),
+      tokenIds: generated.view(),
       finishReason: sequence.finishReason ?? 'abort',
-      ...(logprobs === undefined ? {} : { logprobs }),
+      ...(width >= 0 && { logprobWords: logprobWords.view(0, numWords) }),
     };
   }
 }

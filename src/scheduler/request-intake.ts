@@ -81,8 +81,8 @@ export class RequestIntake {
     if (entry === undefined) return false;
     this.#preparing.delete(key);
     const { n, numLogprobs } = entry.params;
-    const logprobs = numLogprobs >= 0 ? { logprobs: [] } : {};
     const tokenIds = new Int32Array(0);
+    const logprobs = numLogprobs >= 0 ? { logprobWords: tokenIds } : {};
     const choice = { text: '', tokenIds, finishReason: 'abort', ...logprobs } as const;
     this.#options.scheduler.totals.finishedRequests++;
     this.#options.outbox.addOutcome({

@@ -5,7 +5,7 @@
  */
 
 import type { ErrorRecord } from '../protocol/errors.js';
-import type { ChoiceRecord, ResumedChoice } from '../protocol/messages.js';
+import type { ChoiceRecord, NamedTokens, ResumedChoice } from '../protocol/messages.js';
 import type { DecodedRow, DetokenizedRow, TextTasks } from '../protocol/text-jobs.js';
 import { ChoiceOutput } from './choice-output.js';
 import type { Effects } from './effects.js';
@@ -189,19 +189,24 @@ export class RequestOutput {
     const { request, choices } = output;
     if (output.isClosed || output.isNaming || !choices.every(({ isDone }) => isDone)) return;
     const finished = choices.map((choice) => choice.toChoice());
-    if (request.params.numLogprobs < 0) {
+    const { numLogprobs } = request.params;
+    if (numLogprobs < 0) {
       this.#complete(output, finished);
       return;
     }
     output.isNaming = true;
-    this.#naming.name(finished, (result) => {
+    this.#naming.name(finished, numLogprobs, (result) => {
       if (output.isClosed) return;
       if ('error' in result) this.#fail(output, result.error);
-      else this.#complete(output, result.choices);
+      else this.#complete(output, finished, result.names);
     });
   }
 
-  #complete(output: OpenOutput, finished: readonly ChoiceRecord[]): void {
+  #complete(
+    output: OpenOutput,
+    finished: readonly ChoiceRecord[],
+    names?: readonly NamedTokens[],
+  ): void {
     const { request, choices } = output;
     this.#close(output);
     const { promptIds, numCachedTokens: cachedTokens } = request;
@@ -211,6 +216,7 @@ export class RequestOutput {
       key: request.key,
       choices: finished,
       usage: { promptTokens: promptIds.length, cachedTokens, completionTokens },
+      ...(names !== undefined && { names }),
     });
   }
 

@@ -117,7 +117,7 @@ export class Sequence {
   readonly arrival: number;
   /** How many generated tokens came with the request, from a scheduler that was lost. */
   readonly numResumed: number;
-  /** Per token what logprob-log.ts describes; empty unless asked for. */
+  /** Per token what logprob-words.ts describes; empty unless asked for. */
   readonly logprobWords = new WordBuffer();
   /** null while open, and when the request failed. */
   finishReason: FinishReason | null = null;

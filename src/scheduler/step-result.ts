@@ -5,15 +5,11 @@ import {
   ResultHeader,
   RowFlag,
 } from '../protocol/step-block.js';
+import { logprobStride } from '../protocol/logprob-words.js';
 import type { WordBuffer } from './word-buffer.js';
 
 /** A float32 that is no number. */
 const NAN_BITS = 0x7fc00000;
-
-/** Words of one row's log-probabilities: its own, then ids and values of the alternatives. */
-export function logprobStride(width: number): number {
-  return 1 + 2 * width;
-}
 
 /** What stands in for the log-probabilities of a token that this process has not drawn. */
 export function appendNoLogprobs(width: number, out: WordBuffer): void {

@@ -1,17 +1,20 @@
-/** Gives the tokens of log-probabilities their bytes, which the text pool knows. */
+/** Finds out what the tokens of log-probabilities are called, which the text pool knows. */
 
-import type { ChoiceRecord } from '../protocol/messages.js';
-import type { ChoiceLogprob, TokenLogprob } from '../protocol/requests.js';
-import type { NamedRow, TextTasks, TokenNames } from '../protocol/text-jobs.js';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { logprobStride } from '../protocol/logprob-words.js';
+import type { ChoiceRecord, NamedTokens } from '../protocol/messages.js';
+import type { NamedRow, TextTasks } from '../protocol/text-jobs.js';
 import { JobBatcher, type RowResult } from './job-batcher.js';
 
 const MAX_NAMED_PER_JOB = 64;
+/** A large vocabulary is named in several rows. */
+const MAX_IDS_PER_ROW = 4096;
+/** Ids looked at in one turn of the event loop: about a millisecond's work. */
+const MAX_IDS_PER_TURN = 1 << 15;
 
-type TokenName = Pick<TokenLogprob, 'bytes' | 'isSpecial'>;
+type Names = RowResult<{ readonly names: readonly NamedTokens[] }>;
 
-const NO_NAME: TokenName = {};
-
-/** Names all tokens of a request with one row of a job. */
+/** Names all tokens of a request, each once; a few thousand of them with one row of a job. */
 export class TokenNaming {
   readonly #batcher: JobBatcher<Int32Array, NamedRow>;
 
@@ -23,53 +26,52 @@ export class TokenNaming {
     );
   }
 
-  /** @param onResult Called once, on a later turn, with the choices of which every token is named. */
-  name(
-    choices: readonly ChoiceRecord[],
-    onResult: (result: RowResult<{ readonly choices: readonly ChoiceRecord[] }>) => void,
-  ): void {
-    const tokenIds = idsOf(choices);
-    this.#batcher.add(tokenIds, (row) => {
-      if ('error' in row) {
-        onResult(row);
-        return;
-      }
-      const names = namesOf(tokenIds, row);
-      onResult({ choices: choices.map((choice) => withNames(choice, names)) });
+  /**
+   * @param width Of the choices' log-probabilities.
+   * @param onResult Called once, on a later turn; must not throw.
+   */
+  name(choices: readonly ChoiceRecord[], width: number, onResult: (names: Names) => void): void {
+    void this.#name(choices, width).then(onResult);
+  }
+
+  async #name(choices: readonly ChoiceRecord[], width: number): Promise<Names> {
+    const tokenIds = await idsOf(choices, width);
+    const lists: Int32Array[] = [];
+    // Of no tokens there is one list too: so every request takes the same way.
+    for (let start = 0; start === 0 || start < tokenIds.length; start += MAX_IDS_PER_ROW) {
+      lists.push(tokenIds.slice(start, start + MAX_IDS_PER_ROW));
+    }
+    const rows = await Promise.all(lists.map((list) => this.#nameList(list)));
+    const failed = rows.find((row) => 'error' in row);
+    if (failed !== undefined) return failed;
+    return { names: rows.filter((row) => 'tokenIds' in row) };
+  }
+
+  #nameList(tokenIds: Int32Array): Promise<RowResult<NamedTokens>> {
+    return new Promise((resolve) => {
+      this.#batcher.add(tokenIds, (row) => {
+        resolve('error' in row ? row : { tokenIds, ...row });
+      });
     });
   }
 }
 
-/** Each id once. */
-function idsOf(choices: readonly ChoiceRecord[]): Int32Array {
+/** Each id once. Looks at a bounded number of them in a turn. */
+async function idsOf(choices: readonly ChoiceRecord[], width: number): Promise<Int32Array> {
+  const stride = logprobStride(width);
   const ids = new Set<number>();
-  for (const { logprobs = [] } of choices) {
-    for (const { tokenId, top } of logprobs) {
-      ids.add(tokenId);
-      for (const alternative of top) ids.add(alternative.tokenId);
+  let numSeen = 0;
+  for (const { tokenIds, logprobWords = tokenIds.subarray(0, 0) } of choices) {
+    for (let token = 0; token < tokenIds.length; token++) {
+      ids.add(tokenIds[token] ?? -1);
+      const first = token * stride + 1;
+      for (let at = first; at < first + width; at++) ids.add(logprobWords[at] ?? -1);
+      numSeen += 1 + width;
+      if (numSeen < MAX_IDS_PER_TURN) continue;
+      numSeen = 0;
+      await nextTurn();
     }
   }
+  ids.delete(-1);
   return Int32Array.from(ids);
-}
-
-function namesOf(tokenIds: Int32Array, named: TokenNames): ReadonlyMap<number, TokenName> {
-  const names = new Map<number, TokenName>();
-  let start = 0;
-  for (const [index, id] of tokenIds.entries()) {
-    const end = named.ends[index] ?? start;
-    const bytes = Array.from(named.bytes.subarray(start, end));
-    if (end > start) {
-      names.set(id, named.isSpecial[index] === 1 ? { bytes, isSpecial: true } : { bytes });
-    }
-    start = end;
-  }
-  return names;
-}
-
-function withNames(choice: ChoiceRecord, names: ReadonlyMap<number, TokenName>): ChoiceRecord {
-  const { logprobs } = choice;
-  if (logprobs === undefined) return choice;
-  const named = (token: TokenLogprob) => ({ ...token, ...(names.get(token.tokenId) ?? NO_NAME) });
-  const nameAll = (entry: ChoiceLogprob) => ({ ...named(entry), top: entry.top.map(named) });
-  return { ...choice, logprobs: logprobs.map(nameAll) };
 }

@@ -2,6 +2,7 @@
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'vitest';
+import { ResultGathering } from '../../../src/host/result-gathering.js';
 import type { PermafrostError } from '../../../src/protocol/errors.js';
 import type {
   ChunkRecord,
@@ -20,6 +21,7 @@ import type { ReadyDevice } from '../../../src/scheduler/engine-startup.js';
 import { parseGenerationConfig } from '../../../src/scheduler/generation-config.js';
 import { RunningEngine } from '../../../src/scheduler/running-engine.js';
 import { FakeDevice, limitsOf } from '../scheduler/fake-device.js';
+import { whole } from '../scheduler/logprobs.js';
 import { GatedText } from './gated-text.js';
 
 const VOCAB_SIZE = 512;
@@ -96,6 +98,7 @@ export class Harness {
   /** What went to the host and to workers, by kind. */
   readonly order: string[] = [];
   nowMs = 0;
+  readonly #logprobWidths = new Map<number, number>();
   readonly #limits: DeviceLimits;
 
   constructor({
@@ -128,6 +131,9 @@ export class Harness {
   }
 
   submit(...requests: HarnessRequest[]): void {
+    for (const { key, params } of requests) {
+      if (params?.logprobs !== undefined) this.#logprobWidths.set(key, params.logprobs);
+    }
     this.engine.submit(
       requests.map(({ prompt = [1, 2, 3], ...request }) => ({
         prompt: typeof prompt === 'object' && 'length' in prompt ? Int32Array.from(prompt) : prompt,
@@ -226,12 +232,13 @@ export class Harness {
     const outcome = this.outcomes().find((candidate) => candidate.key === key);
     if (outcome === undefined) throw new Error(`request ${key} has no outcome`);
     if ('error' in outcome) throw new Error(`request ${key}: ${outcome.error.message}`);
-    const { usage } = outcome;
-    const choices = outcome.choices.map(({ tokenIds, ...choice }) => ({
-      ...choice,
-      tokenIds: Array.from(tokenIds),
-    }));
-    return { choices, usage };
+    const gathering = new ResultGathering();
+    for (const message of this.sent) {
+      if (message.kind !== 'parts') continue;
+      for (const part of message.parts) if (part.key === key) gathering.take(part);
+    }
+    const width = this.#logprobWidths.get(key) ?? null;
+    return { choices: whole(gathering.finish(outcome, width)), usage: outcome.usage };
   }
 
   choice(key: number, index = 0): Choice {

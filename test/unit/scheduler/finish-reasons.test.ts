@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { RESULT_HEADER_WORDS, RowFlag } from '../../../src/protocol/step-block.js';
-import { logprobsOf } from '../../../src/scheduler/logprob-log.js';
 import { Cluster, type RequestShape } from './cluster.js';
 import { fakeLogprob } from './fake-model.js';
+import { logprobsOf } from './logprobs.js';
 
 /** The tokens of a request that nothing stops. */
 function tokensOf(shape: RequestShape): number[] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { logprobsOf } from '../../../src/scheduler/logprob-log.js';
 import { Cluster, type RequestShape, requestOf } from './cluster.js';
+import { logprobsOf } from './logprobs.js';
 
 /** What the first `numTokens` tokens of each choice come to. */
 function resumeOf(shape: RequestShape, numTokens: readonly number[]): RequestShape {
