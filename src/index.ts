@@ -22,6 +22,8 @@ export type {
   EngineEvents,
   GcEvent,
   GcPolicy,
+  ProductPlanPoint,
+  ProductPlanReport,
   GraphReport,
   GraphUse,
   MetricsSnapshot,

@@ -35,6 +35,19 @@ Napi::Array to_array(Napi::Env env, const std::vector<runtime::GraphInfo>& graph
   return array;
 }
 
+Napi::Object to_object(Napi::Env env, const core::PlanPoint& point) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("name", point.name);
+  result.Set("rows", point.rows);
+  Napi::Array options = Napi::Array::New(env, point.options.size());
+  for (size_t i = 0; i < point.options.size(); ++i) {
+    options.Set(static_cast<uint32_t>(i), point.options[i]);
+  }
+  result.Set("options", options);
+  result.Set("chosen", point.chosen);
+  return result;
+}
+
 // Calls JavaScript with a step's words, or its error. Runs on the owner's thread.
 void deliver(Napi::Env env, Napi::Function callback, runtime::StepOutcome* raw) {
   const std::unique_ptr<runtime::StepOutcome> outcome(raw);
@@ -59,6 +72,10 @@ Napi::Function RunnerWrap::define(Napi::Env env) {
        InstanceAccessor<&RunnerWrap::device_name>("deviceName"),
        InstanceMethod<&RunnerWrap::load_weights>("loadWeights"),
        InstanceMethod<&RunnerWrap::reserve>("reserve"),
+       InstanceAccessor<&RunnerWrap::plan_environment>("planEnvironment"),
+       InstanceMethod<&RunnerWrap::plan>("plan"),
+       InstanceMethod<&RunnerWrap::choose_plan>("choosePlan"),
+       InstanceMethod<&RunnerWrap::tune_plan>("tunePlan"),
        InstanceMethod<&RunnerWrap::warmup>("warmup"),
        InstanceMethod<&RunnerWrap::capture>("capture"),
        InstanceMethod<&RunnerWrap::finish_captures>("finishCaptures"),
@@ -135,6 +152,56 @@ Napi::Value RunnerWrap::reserve(const Napi::CallbackInfo& info) {
     result.Set("freeBytes", static_cast<double>(reserved.free_bytes));
     result.Set("maxModelLen", reserved.max_model_len);
     return result;
+  });
+}
+
+Napi::Value RunnerWrap::plan_environment(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    return Napi::String::New(env, runner(env).backend().plan_environment());
+  });
+}
+
+Napi::Value RunnerWrap::plan(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    Napi::Array points = Napi::Array::New(env);
+    for (const core::PlanPoint& point : runner(env).plan()) {
+      points.Set(points.Length(), to_object(env, point));
+    }
+    return points;
+  });
+}
+
+void RunnerWrap::choose_plan(const Napi::CallbackInfo& info) {
+  translated(info.Env(), [&] {
+    runtime::Runner& runner = this->runner(info.Env());
+    const std::vector<core::PlanPoint> points = runner.plan();
+    const int32_t point = int_argument(info, 0, "point");
+    const int32_t option = int_argument(info, 1, "option");
+    const bool is_point = point >= 0 && static_cast<size_t>(point) < points.size();
+    core::check_option(
+        is_point && option >= 0 &&
+            static_cast<size_t>(option) < points[static_cast<size_t>(point)].options.size(),
+        "choosePlan: there is no such point or option");
+    runner.choose_plan(static_cast<size_t>(point), option);
+  });
+}
+
+Napi::Value RunnerWrap::tune_plan(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return translated(env, [&]() -> Napi::Value {
+    Napi::Array points = Napi::Array::New(env);
+    for (const runtime::TunedPoint& tuned : runner(env).tune_plan()) {
+      Napi::Object point = to_object(env, tuned.point);
+      Napi::Array times = Napi::Array::New(env, tuned.step_ms.size());
+      for (size_t i = 0; i < tuned.step_ms.size(); ++i) {
+        times.Set(static_cast<uint32_t>(i), tuned.step_ms[i]);
+      }
+      point.Set("stepMs", times);
+      points.Set(points.Length(), point);
+    }
+    return points;
   });
 }
 

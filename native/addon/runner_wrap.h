@@ -20,6 +20,10 @@ class RunnerWrap : public Napi::ObjectWrap<RunnerWrap> {
   Napi::Value device_name(const Napi::CallbackInfo& info);
   Napi::Value load_weights(const Napi::CallbackInfo& info);
   Napi::Value reserve(const Napi::CallbackInfo& info);
+  Napi::Value plan_environment(const Napi::CallbackInfo& info);
+  Napi::Value plan(const Napi::CallbackInfo& info);
+  void choose_plan(const Napi::CallbackInfo& info);
+  Napi::Value tune_plan(const Napi::CallbackInfo& info);
   Napi::Value warmup(const Napi::CallbackInfo& info);
   Napi::Value capture(const Napi::CallbackInfo& info);
   Napi::Value finish_captures(const Napi::CallbackInfo& info);

@@ -2,22 +2,20 @@
 
 namespace permafrost::core {
 
-Matrix Backend::gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
-                                 const Matrix& /*residual*/, const Matrix& delta) {
-  gemm(x, weight, bias, delta);
-  return delta;
-}
-
-void Backend::norm_gemm(const NormedInput& in, const Matrix& weight, const void* bias,
-                        const Matrix& out) {
-  rms_norm(in.residual, in.delta, in.weight, in.eps, in.normed);
-  gemm(in.normed, weight, bias, out);
-}
-
-void Backend::norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
-                             const Matrix& gate_up, const Matrix& out) {
-  norm_gemm(in, weight, bias, gate_up);
-  silu_mul(gate_up, out);
+Matrix Backend::multiply(const Product& product) {
+  const Norm& norm = product.norm;
+  if (norm.weight != nullptr) {
+    rms_norm(product.x, norm.delta, norm.weight, norm.eps, norm.normed);
+  }
+  const Matrix& x = norm.weight != nullptr ? norm.normed : product.x;
+  if (product.epilogue == Epilogue::kStore) {
+    gemm(x, *product.linear, product.out);
+    return {};
+  }
+  gemm(x, *product.linear, product.stored);
+  if (product.epilogue == Epilogue::kAdd) return product.stored;
+  silu_mul(product.stored, product.out);
+  return {};
 }
 
 void Backend::rope_attention_decode(const Rows& rows, const Matrix& qkv,

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "core/device_context.h"
+#include "core/linear.h"
 #include "core/slot_state.h"
 #include "core/tensor.h"
 
@@ -138,15 +139,6 @@ struct Rope {
   const float* cos_sin = nullptr;  // [max_positions, head_dim]
 };
 
-// The residual stream on its way to a projection: see Backend::rms_norm().
-struct NormedInput {
-  Matrix residual;               // [rows, hidden]
-  Matrix delta;                  // [rows, hidden] what is still to be added to it, or nothing
-  const void* weight = nullptr;  // [hidden] bf16
-  float eps = 0;
-  Matrix normed;  // [rows, hidden] for the norm's result; undefined afterwards
-};
-
 // Outputs of sampling, device memory.
 struct SampleOutputs {
   int32_t* tokens = nullptr;      // [rows]
@@ -155,10 +147,13 @@ struct SampleOutputs {
   float* top_logprobs = nullptr;  // [rows, kMaxTopLogprobs]
 };
 
-struct GemmShape {
-  int32_t n = 0;
-  int32_t k = 0;
-  DType out = DType::kF32;
+// A choice that a backend leaves to measurement: how products of some row counts are done with
+// the weights of one plan.
+struct PlanPoint {
+  std::string name;                  // of the plan and its row counts; the same at every start
+  int32_t rows = 0;                  // a step of so many runs it
+  std::vector<std::string> options;  // by their names; the first is always possible
+  int32_t chosen = 0;
 };
 
 // The largest step that will be asked for.
@@ -169,8 +164,8 @@ struct StepShapes {
   int32_t max_positions = 0;    // of one sequence
   int32_t vocab_size = 0;
   int32_t block_size = 0;
-  AttentionShape attention;      // its window doesn't count
-  std::vector<GemmShape> gemms;  // every distinct one
+  AttentionShape attention;        // its window doesn't count
+  std::vector<LinearUse> linears;  // every weight of the model
 };
 
 class Event {
@@ -210,9 +205,16 @@ class Backend {
   virtual void fill_words(void* dst, int32_t value, int64_t count) = 0;
 
   // --- shapes ---------------------------------------------------------------------------------
-  // Allocates what the operations need besides their arguments and chooses their kernels. Called
-  // once, before the first operation on a model; no operation allocates afterwards.
+  // Allocates what the operations need besides their arguments, chooses their kernels, and gives
+  // each weight its plan. Called once, before the first operation on a model; no operation
+  // allocates afterwards.
   virtual void reserve(const StepShapes& shapes) = 0;
+  // What may be measured and chosen since reserve(), with the choices that hold now: at first those
+  // of a fixed rule. choose() is not for captures; a graph keeps what held when it was captured.
+  virtual std::vector<PlanPoint> plan_points() const { return {}; }
+  // What besides the points makes measurements comparable: device, driver, libraries.
+  virtual std::string plan_environment() const { return name(); }
+  virtual void choose(size_t /*point*/, int32_t /*option*/) {}
   // Steps whose row counts are in one bucket run the same kernels: warming one of them up loads
   // what all of them need.
   virtual int32_t kernel_bucket(int32_t rows) const = 0;
@@ -247,15 +249,14 @@ class Backend {
   // Adds the rows' tokens to token_counts (as prompt below prompt_length, as generated from there).
   // For prefill rows; sample() counts what it draws.
   virtual void count_tokens(const SlotState& state, const Rows& rows) = 0;
-  // out[i] = table[token_ids[i]].  table: [vocab, hidden] bf16, out: [rows, hidden]
-  virtual void embed(const Rows& rows, const Matrix& table, const Matrix& out) = 0;
+  // out[i] = table.values[token_ids[i]].  table: [vocab, hidden], out: [rows, hidden]
+  virtual void embed(const Rows& rows, const Linear& table, const Matrix& out) = 0;
   // residual += delta (if delta.data), out = residual / rms(residual) * weight.
   // residual, delta, out: [rows, hidden]; weight: [hidden] bf16
   virtual void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
                         const Matrix& out) = 0;
-  // out = x · weightᵀ + bias.  x: [rows, k], weight: [n, k] bf16, bias: [n] bf16 or null,
-  // out: [rows, n] of out.dtype
-  virtual void gemm(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out) = 0;
+  // out = x · valuesᵀ + bias.  x: [rows, k], out: [rows, n] of out.dtype
+  virtual void gemm(const Matrix& x, const Linear& linear, const Matrix& out) = 0;
   // For each row: RMS-normalise each query and key head where the weight isn't null, rotate both,
   // leave the query in place, and write key and value to the layer's cache at the row's position.
   // qkv: [rows, (num_heads + 2 num_kv_heads) * head_dim]; q_norm, k_norm: [head_dim] bf16 or null;
@@ -292,20 +293,12 @@ class Backend {
 
   // --- fused operations -----------------------------------------------------------------------
   // Optional: several of the operations above as one, which may round intermediate results less
-  // often. Default: those operations, one after the other. A backend chooses by the shapes and the
-  // number of rows, so that equal steps give equal results.
+  // often. Default: those operations, one after the other. A backend chooses by plan and number of
+  // rows, so that equal steps give equal results.
 
-  // residual += x · weightᵀ + bias, or delta = x · weightᵀ + bias. Returns what the next norm has
-  // to add to residual: nothing, or delta. residual, delta: [rows, n]. Default: gemm to delta.
-  virtual Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
-                                  const Matrix& residual, const Matrix& delta);
-  // out = norm · weightᵀ + bias. Default: rms_norm, gemm.
-  virtual void norm_gemm(const NormedInput& in, const Matrix& weight, const void* bias,
-                         const Matrix& out);
-  // The same with silu_mul behind it. gate_up: [rows, 2 inner], undefined afterwards; out: [rows,
-  // inner]. Default: rms_norm, gemm, silu_mul.
-  virtual void norm_gemm_silu(const NormedInput& in, const Matrix& weight, const void* bias,
-                              const Matrix& gate_up, const Matrix& out);
+  // A product with what stands around it. Returns what the next norm has to add to `out`: nothing,
+  // or with kAdd maybe `stored`. Default: rms_norm, gemm, silu_mul; kAdd is left to the next norm.
+  virtual Matrix multiply(const Product& product);
   // Called right behind what makes qkv, and not for a step whose other arguments that makes too.
   // qkv is undefined afterwards. Default: rope_write_kv, attention_decode.
   virtual void rope_attention_decode(const Rows& rows, const Matrix& qkv,

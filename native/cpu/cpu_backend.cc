@@ -43,6 +43,12 @@ void require_matrix(const Matrix& matrix, DType dtype, int64_t rows, int64_t col
           what);
 }
 
+void require_linear(const core::Linear& linear, const char* what) {
+  require(
+      linear.values && linear.format == core::WeightFormat::kBF16 && linear.n > 0 && linear.k > 0,
+      what);
+}
+
 float* floats(const Matrix& matrix) { return static_cast<float*>(matrix.data); }
 const uint16_t* bf16(const void* data) { return static_cast<const uint16_t*>(data); }
 
@@ -187,11 +193,10 @@ class CpuBackend : public core::Backend {
                           rows, layout.num_slots, layout.vocab_size});
   }
 
-  void embed(const core::Rows& rows, const Matrix& table, const Matrix& out) override {
-    require_matrix(table, DType::kBF16, 0, out.cols, "embed: table must be [vocab, hidden] bf16");
-    require_matrix(out, DType::kF32, rows.count, table.cols, "embed: out must be [rows, hidden]");
-    enqueue(EmbedOp{rows, bf16(table.data), table.stride, floats(out), out.stride, out.cols,
-                    table.rows});
+  void embed(const core::Rows& rows, const core::Linear& table, const Matrix& out) override {
+    require_linear(table, "embed: the table needs bf16 values, [vocab, hidden]");
+    require_matrix(out, DType::kF32, rows.count, table.k, "embed: out must be [rows, hidden]");
+    enqueue(EmbedOp{rows, bf16(table.values), table.k, floats(out), out.stride, out.cols, table.n});
   }
 
   void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
@@ -205,13 +210,13 @@ class CpuBackend : public core::Backend {
                    delta.stride, out.stride, rows, cols, eps});
   }
 
-  void gemm(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out) override {
-    require_matrix(x, DType::kF32, 0, weight.cols, "gemm: x must be [rows, k] f32");
-    require_matrix(weight, DType::kBF16, 1, x.cols, "gemm: weight must be [n, k] bf16");
-    require_matrix(out, DType::kF32, x.rows, weight.rows, "gemm: out must be [rows, n] f32");
-    require(x.cols > 0 && x.cols <= kPackedFloats / 2, "gemm: k is out of range");
-    enqueue(GemmOp{floats(x), bf16(weight.data), bf16(bias), floats(out), x.stride, weight.stride,
-                   out.stride, x.rows, weight.rows, x.cols});
+  void gemm(const Matrix& x, const core::Linear& linear, const Matrix& out) override {
+    require_linear(linear, "gemm: the weight needs bf16 values, [n, k]");
+    require_matrix(x, DType::kF32, 0, linear.k, "gemm: x must be [rows, k] f32");
+    require_matrix(out, DType::kF32, x.rows, linear.n, "gemm: out must be [rows, n] f32");
+    require(linear.k <= kPackedFloats / 2, "gemm: k is out of range");
+    enqueue(GemmOp{floats(x), bf16(linear.values), bf16(linear.bias), floats(out), x.stride,
+                   linear.k, out.stride, x.rows, linear.n, linear.k});
   }
 
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,

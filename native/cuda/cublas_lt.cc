@@ -61,6 +61,7 @@ CublasLt load() {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(address);
   };
 #define PERMAFROST_FIND(name) find(functions.name, #name)
+  PERMAFROST_FIND(cublasLtGetVersion);
   PERMAFROST_FIND(cublasLtGetStatusName);
   PERMAFROST_FIND(cublasLtCreate);
   PERMAFROST_FIND(cublasLtDestroy);

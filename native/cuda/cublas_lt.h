@@ -1,8 +1,8 @@
 #pragma once
 // cublasLt, loaded when a device is opened: neither building nor starting Permafrost needs cuBLAS,
-// and a machine without it is told what to install. Declared here is what gemm.cc uses, with the
-// names and values of NVIDIA's cublasLt.h, cublas_api.h and library_types.h (the same in cuBLAS 12
-// and 13).
+// and a machine without it is told what to install. Declared here is what library_gemm.cc uses,
+// with the names and values of NVIDIA's cublasLt.h, cublas_api.h and library_types.h (the same in
+// cuBLAS 12 and 13).
 
 #include <cstddef>
 #include <cstdint>
@@ -66,6 +66,7 @@ struct cublasLtMatmulHeuristicResult_t {
 };
 
 struct CublasLt {
+  size_t (*cublasLtGetVersion)();
   const char* (*cublasLtGetStatusName)(cublasStatus_t status);
   cublasStatus_t (*cublasLtCreate)(cublasLtHandle_t* handle);
   cublasStatus_t (*cublasLtDestroy)(cublasLtHandle_t handle);

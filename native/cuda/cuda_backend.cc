@@ -9,16 +9,17 @@
 #include "core/error.h"
 #include "cuda/check.h"
 #include "cuda/checks.h"
+#include "cuda/cublas_lt.h"
 #include "cuda/cuda_event.h"
 #include "cuda/cuda_graph.h"
 #include "cuda/devices.h"
-#include "cuda/gemm.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/kv.h"
 #include "cuda/kernels/rows.h"
 #include "cuda/kernels/sample.h"
 #include "cuda/kernels/slots.h"
 #include "cuda/memory.h"
+#include "cuda/products.h"
 #include "cuda/resource.h"
 #include "cuda/staging.h"
 
@@ -128,7 +129,7 @@ class CudaBackend : public core::Backend {
   // --- shapes ---------------------------------------------------------------------------------
 
   void reserve(const core::StepShapes& shapes) override {
-    require(!gemm_, "reserve() twice");
+    require(!products_, "reserve() twice");
     enter();
     staging_.reset();  // loading is over
     prepare_attention(shapes.attention, shapes.block_size);
@@ -139,10 +140,24 @@ class CudaBackend : public core::Backend {
     sample_memory_ = allocate_zeroed(sample_scratch_bytes(shapes));
     sample_ = {sample_memory_.data(), sample_memory_.bytes()};
     const ThinDevice thin = {num_multiprocessors, properties_.sharedMemPerBlockOptin};
-    gemm_ = std::make_unique<Gemm>(context_, index_, shapes.gemms, shapes.max_rows, thin,
-                                   allocate(Gemm::kWorkspaceBytes));
+    products_ = std::make_unique<Products>(context_, index_, shapes.linears, shapes.max_rows, thin,
+                                           allocate(LibraryGemm::kWorkspaceBytes));
   }
-  int32_t kernel_bucket(int32_t rows) const override { return gemm_bucket(rows); }
+  int32_t kernel_bucket(int32_t rows) const override { return row_class(rows); }
+  std::vector<core::PlanPoint> plan_points() const override {
+    return products_ ? products_->points() : std::vector<core::PlanPoint>();
+  }
+  std::string plan_environment() const override {
+    int driver = 0;
+    check(cudaDriverGetVersion(&driver), "asking for the driver's version");
+    return name() + ", " + std::to_string(properties_.multiProcessorCount) + " SMs, driver " +
+           std::to_string(driver) + ", cublasLt " +
+           std::to_string(cublas_lt().cublasLtGetVersion());
+  }
+  void choose(size_t point, int32_t option) override {
+    enter();
+    products().choose(point, option);
+  }
 
   // --- order ----------------------------------------------------------------------------------
 
@@ -209,10 +224,13 @@ class CudaBackend : public core::Backend {
     cuda::count_tokens(stream(), state, rows);
   }
 
-  void embed(const core::Rows& rows, const Matrix& table, const Matrix& out) override {
-    require_matrix(table, DType::kBF16, 0, out.cols, "embed: table must be [vocab, hidden] bf16");
-    require_matrix(out, DType::kBF16, rows.count, table.cols, "embed: out must be [rows, hidden]");
-    cuda::embed(stream(), rows, table, out);
+  void embed(const core::Rows& rows, const core::Linear& table, const Matrix& out) override {
+    require(table.values != nullptr && table.format == core::WeightFormat::kBF16,
+            "embed: the table needs bf16 values");
+    require_matrix(out, DType::kBF16, rows.count, table.k, "embed: out must be [rows, hidden]");
+    const Matrix values = {const_cast<void*>(table.values), table.n, table.k, table.k,
+                           DType::kBF16};
+    cuda::embed(stream(), rows, values, out);
   }
 
   void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
@@ -225,50 +243,14 @@ class CudaBackend : public core::Backend {
     cuda::rms_norm(stream(), residual, delta, weight, eps, out);
   }
 
-  void gemm(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out) override {
-    require(gemm_ != nullptr, "gemm: reserve() comes first");
-    gemm_->run(x, weight, bias, out, stream());
+  void gemm(const Matrix& x, const core::Linear& linear, const Matrix& out) override {
+    products().run({.x = x, .linear = &linear, .out = out}, stream());
   }
 
-  Matrix gemm_to_residual(const Matrix& x, const Matrix& weight, const void* bias,
-                          const Matrix& residual, const Matrix& delta) override {
-    if (!is_thin(x, weight, false))
-      return Backend::gemm_to_residual(x, weight, bias, residual, delta);
-    require_matrix(residual, DType::kBF16, x.rows, weight.rows,
-                   "gemm_to_residual: residual must be [rows, n] bf16");
-    multiply({.x = x, .weight = weight, .bias = bias, .output = ThinOutput::kAdd, .out = residual});
+  Matrix multiply(const core::Product& product) override {
+    if (!products().is_fused(product)) return Backend::multiply(product);
+    products().run(product, stream());
     return {};
-  }
-
-  void norm_gemm(const core::NormedInput& in, const Matrix& weight, const void* bias,
-                 const Matrix& out) override {
-    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
-      return Backend::norm_gemm(in, weight, bias, out);
-    }
-    require_matrix(out, out.dtype, in.residual.rows, weight.rows,
-                   "norm_gemm: out must be [rows, n]");
-    multiply({.x = in.residual,
-              .norm_weight = in.weight,
-              .eps = in.eps,
-              .weight = weight,
-              .bias = bias,
-              .out = out});
-  }
-
-  void norm_gemm_silu(const core::NormedInput& in, const Matrix& weight, const void* bias,
-                      const Matrix& gate_up, const Matrix& out) override {
-    if (in.delta.data != nullptr || !is_thin(in.residual, weight, true)) {
-      return Backend::norm_gemm_silu(in, weight, bias, gate_up, out);
-    }
-    require_matrix(out, DType::kBF16, in.residual.rows, weight.rows / 2,
-                   "norm_gemm_silu: out must be [rows, n / 2] bf16");
-    multiply({.x = in.residual,
-              .norm_weight = in.weight,
-              .eps = in.eps,
-              .weight = weight,
-              .bias = bias,
-              .output = ThinOutput::kSiluMul,
-              .out = out});
   }
 
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,
@@ -331,16 +313,9 @@ class CudaBackend : public core::Backend {
  private:
   static CudaEvent& cast(core::Event& event) { return static_cast<CudaEvent&>(event); }
 
-  bool is_thin(const Matrix& x, const Matrix& weight, bool normed) const {
-    require(gemm_ != nullptr, "gemm: reserve() comes first");
-    return gemm_->is_thin(x.rows, weight, normed);
-  }
-  void multiply(const ThinProduct& product) {
-    require_matrix(product.x, DType::kBF16, 0, product.weight.cols,
-                   "gemm: x must be [rows, k] bf16");
-    require_matrix(product.weight, DType::kBF16, 1, product.x.cols,
-                   "gemm: weight must be [n, k] bf16");
-    thin_gemm(stream(), gemm_->thin(), product);
+  Products& products() {
+    require(products_ != nullptr, "reserve() comes before products");
+    return *products_;
   }
 
   // Every thread that calls has a current device of its own.
@@ -367,8 +342,8 @@ class CudaBackend : public core::Backend {
   Buffer sample_memory_;
   AttentionScratch attention_;
   SampleScratch sample_;
-  std::unique_ptr<Gemm> gemm_;        // since reserve()
-  std::unique_ptr<Staging> staging_;  // from the first upload to reserve()
+  std::unique_ptr<Products> products_;  // since reserve()
+  std::unique_ptr<Staging> staging_;    // from the first upload to reserve()
 };
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include "cuda/check.h"
 #include "cuda/cublas_lt.h"
 #include "cuda/devices.h"
-#include "cuda/gemm.h"
+#include "cuda/library_gemm.h"
 
 namespace permafrost::cuda {
 namespace {
@@ -39,9 +39,11 @@ void prepare(const std::string& device) {
   for (const core::DType out : {core::DType::kBF16, core::DType::kF32}) {
     in_background([device, index, out] {
       check(cudaSetDevice(index), "opening a device");
-      const ThinDevice thin = {1, 0};  // no shared memory: cublasLt does every product
-      const Gemm plans(core::DeviceContext::of(device), index, {{kSize, kSize, out}}, kRows, thin,
-                       {});
+      LibraryGemm library(core::DeviceContext::of(device), index, {});
+      const int32_t shape = library.add({kSize, kSize, out, false});
+      for (int32_t bucket = 0; bucket <= library_bucket(kRows); ++bucket) {
+        library.prepare(shape, bucket);
+      }
     });
   }
 }

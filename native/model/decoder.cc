@@ -20,8 +20,6 @@ core::AttentionShape attention_shape(const ModelConfig& config, int32_t window) 
   return shape;
 }
 
-int32_t to_int(int64_t value) { return static_cast<int32_t>(value); }
-
 }  // namespace
 
 size_t Decoder::bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype) {
@@ -29,15 +27,11 @@ size_t Decoder::bytes_needed(const ModelConfig& config, const Limits& limits, co
          Activations::bytes_needed(config, limits.max_rows, limits.max_logit_rows, dtype);
 }
 
-core::StepShapes Decoder::shapes(const ModelConfig& config, core::DType dtype) {
+core::StepShapes Decoder::shapes(const ModelConfig& config, Weights& weights, core::DType dtype) {
   core::StepShapes shapes;
   shapes.vocab_size = config.vocab_size;
   shapes.attention = attention_shape(config, 0);
-  shapes.gemms = {{to_int(config.qkv_size()), config.hidden_size, dtype},
-                  {config.hidden_size, to_int(config.query_size()), dtype},
-                  {2 * config.intermediate_size, config.hidden_size, dtype},
-                  {config.hidden_size, config.intermediate_size, dtype},
-                  {config.vocab_size, config.hidden_size, core::DType::kF32}};
+  shapes.linears = weights.linear_uses(dtype);
   return shapes;
 }
 
@@ -61,10 +55,15 @@ Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weight
       rope_(std::move(rope)),
       activations_(backend, config, limits.max_rows, limits.max_logit_rows) {}
 
-// The transformer, up to the last norm: what that has to be done with. Each block adds its output
-// to the residual stream, or leaves the adding to the next norm.
+// The norm of a step's rows before a product.
+core::Norm Decoder::norm(const void* weight, const Matrix& delta, int32_t rows) const {
+  return {weight, config_.rms_norm_eps, delta, first_rows(activations_.normed, rows)};
+}
+
+// The transformer, up to the last norm: gives what that has to add to the residual stream. Each
+// block adds its output to the stream, or leaves the adding to the next norm.
 template <typename Attention>
-core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attention) {
+Matrix Decoder::run_layers(const Rows& rows, const Attention& attention) {
   const Matrix residual = first_rows(activations_.residual, rows.count);
   const Matrix qkv = first_rows(activations_.qkv, rows.count);
   const Matrix attended = first_rows(activations_.attention, rows.count);
@@ -72,45 +71,59 @@ core::NormedInput Decoder::run_layers(const Rows& rows, const Attention& attenti
   const Matrix gate_up = first_rows(activations_.gate_up, rows.count);
   const Matrix inner = first_rows(activations_.inner, rows.count);
 
-  core::NormedInput in{
-      residual, {}, nullptr, config_.rms_norm_eps, first_rows(activations_.normed, rows.count)};
-
+  Matrix to_add;
   backend_.embed(rows, weights_.embedding, residual);
   for (int32_t i = 0; i < config_.num_layers; ++i) {
     const LayerWeights& layer = weights_.layers[static_cast<size_t>(i)];
     const core::AttentionShape shape =
         attention_shape(config_, config_.windows[static_cast<size_t>(i)]);
 
-    in.weight = layer.attention_norm;
-    backend_.norm_gemm(in, layer.qkv, layer.qkv_bias, qkv);
-    attention(qkv, shape, core::Rope{layer.q_norm, layer.k_norm, in.eps, rope_.cos_sin()}, i,
+    backend_.multiply({.x = residual,
+                       .norm = norm(layer.attention_norm, to_add, rows.count),
+                       .linear = &layer.qkv,
+                       .out = qkv});
+    attention(qkv, shape,
+              core::Rope{layer.q_norm, layer.k_norm, config_.rms_norm_eps, rope_.cos_sin()}, i,
               attended);
-    in.delta =
-        backend_.gemm_to_residual(attended, layer.output, layer.output_bias, residual, delta);
+    to_add = backend_.multiply({.x = attended,
+                                .linear = &layer.output,
+                                .epilogue = core::Epilogue::kAdd,
+                                .out = residual,
+                                .stored = delta});
 
-    in.weight = layer.mlp_norm;
-    backend_.norm_gemm_silu(in, layer.gate_up, layer.gate_up_bias, gate_up, inner);
-    in.delta = backend_.gemm_to_residual(inner, layer.down, layer.down_bias, residual, delta);
+    backend_.multiply({.x = residual,
+                       .norm = norm(layer.mlp_norm, to_add, rows.count),
+                       .linear = &layer.gate_up,
+                       .epilogue = core::Epilogue::kSiluMul,
+                       .out = inner,
+                       .stored = gate_up});
+    to_add = backend_.multiply({.x = inner,
+                                .linear = &layer.down,
+                                .epilogue = core::Epilogue::kAdd,
+                                .out = residual,
+                                .stored = delta});
   }
-  in.weight = weights_.final_norm;
-  return in;
+  return to_add;
 }
 
 Matrix Decoder::decode(const Rows& rows, const core::SlotState& state, const core::KvCache& kv) {
   const Matrix logits = first_rows(activations_.logits, rows.count);
-  const core::NormedInput last =
+  const Matrix to_add =
       run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
                            const core::Rope& rope, int32_t layer, const Matrix& out) {
         backend_.rope_attention_decode(rows, qkv, shape, rope, state, kv, layer, out);
       });
-  backend_.norm_gemm(last, weights_.lm_head, nullptr, logits);
+  backend_.multiply({.x = first_rows(activations_.residual, rows.count),
+                     .norm = norm(weights_.final_norm, to_add, rows.count),
+                     .linear = &weights_.lm_head,
+                     .out = logits});
   return logits;
 }
 
 void Decoder::prefill(const Rows& rows, const core::Segment* host_segments,
                       const core::Segment* segments, int32_t num_segments,
                       const core::SlotState& state, const core::KvCache& kv) {
-  const core::NormedInput last =
+  const Matrix to_add =
       run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
                            const core::Rope& rope, int32_t layer, const Matrix& out) {
         backend_.rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin,
@@ -118,14 +131,15 @@ void Decoder::prefill(const Rows& rows, const core::Segment* host_segments,
         backend_.attention_prefill(rows, host_segments, segments, num_segments, qkv, shape, state,
                                    kv, layer, out);
       });
-  backend_.rms_norm(last.residual, last.delta, last.weight, last.eps, last.normed);
+  backend_.rms_norm(first_rows(activations_.residual, rows.count), to_add, weights_.final_norm,
+                    config_.rms_norm_eps, first_rows(activations_.normed, rows.count));
 }
 
 Matrix Decoder::head(const int32_t* row_indices, int32_t count) {
   const Matrix gathered = first_rows(activations_.gathered, count);
   const Matrix logits = first_rows(activations_.logits, count);
   backend_.gather_rows(activations_.normed, row_indices, gathered);
-  backend_.gemm(gathered, weights_.lm_head, nullptr, logits);
+  backend_.gemm(gathered, weights_.lm_head, logits);
   return logits;
 }
 

@@ -25,9 +25,9 @@ class Decoder {
   // Device bytes that the constructor allocates.
   static size_t bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype);
 
-  // Attention, vocabulary and projections of every step, for Backend::reserve(); the caller adds
-  // the limits.
-  static core::StepShapes shapes(const ModelConfig& config, core::DType dtype);
+  // Attention, vocabulary and weights of every step, for Backend::reserve(); the caller adds the
+  // limits.
+  static core::StepShapes shapes(const ModelConfig& config, Weights& weights, core::DType dtype);
   // Backend operations of one decode().
   static int64_t num_decode_operations(const ModelConfig& config);
 
@@ -55,7 +55,9 @@ class Decoder {
 
  private:
   template <typename Attention>
-  core::NormedInput run_layers(const core::Rows& rows, const Attention& attention);
+  core::Matrix run_layers(const core::Rows& rows, const Attention& attention);
+
+  core::Norm norm(const void* weight, const core::Matrix& delta, int32_t rows) const;
 
   core::Backend& backend_;
   const ModelConfig& config_;

@@ -42,13 +42,13 @@ class Layout {
   // With a null base only sizes and sources are meaningful.
   Layout(const ModelConfig& config, const Naming& naming, void* base) : arena_(base) {
     const int64_t hidden = config.hidden_size;
-    views_.embedding = matrix({{naming.embedding, config.vocab_size}}, hidden);
+    views_.embedding = linear({{naming.embedding, config.vocab_size}}, hidden);
     for (int32_t i = 0; i < config.num_layers; ++i) {
       views_.layers.push_back(layer(config, naming.prefix + "layers." + std::to_string(i) + "."));
     }
     views_.final_norm = vector({{naming.prefix + "norm.weight", hidden}});
     views_.lm_head =
-        naming.is_tied ? views_.embedding : matrix({{kHead, config.vocab_size}}, hidden);
+        naming.is_tied ? views_.embedding : linear({{kHead, config.vocab_size}}, hidden);
   }
 
   const WeightViews& views() const { return views_; }
@@ -71,12 +71,12 @@ class Layout {
 
     LayerWeights layer;
     layer.attention_norm = vector({{prefix + "input_layernorm.weight", hidden}});
-    layer.qkv = matrix({{attention + "q_proj.weight", query},
+    layer.qkv = linear({{attention + "q_proj.weight", query},
                         {attention + "k_proj.weight", kv},
                         {attention + "v_proj.weight", kv}},
                        hidden);
     if (config.qkv_bias) {
-      layer.qkv_bias = vector({{attention + "q_proj.bias", query},
+      layer.qkv.bias = vector({{attention + "q_proj.bias", query},
                                {attention + "k_proj.bias", kv},
                                {attention + "v_proj.bias", kv}});
     }
@@ -84,28 +84,32 @@ class Layout {
       layer.q_norm = vector({{attention + "q_norm.weight", config.head_dim}});
       layer.k_norm = vector({{attention + "k_norm.weight", config.head_dim}});
     }
-    layer.output = matrix({{attention + "o_proj.weight", hidden}}, query);
-    if (config.output_bias) layer.output_bias = vector({{attention + "o_proj.bias", hidden}});
+    layer.output = linear({{attention + "o_proj.weight", hidden}}, query);
+    if (config.output_bias) layer.output.bias = vector({{attention + "o_proj.bias", hidden}});
     layer.mlp_norm = vector({{prefix + "post_attention_layernorm.weight", hidden}});
     layer.gate_up =
-        matrix({{mlp + "gate_proj.weight", inner}, {mlp + "up_proj.weight", inner}}, hidden);
-    layer.down = matrix({{mlp + "down_proj.weight", hidden}}, inner);
+        linear({{mlp + "gate_proj.weight", inner}, {mlp + "up_proj.weight", inner}}, hidden);
+    layer.down = linear({{mlp + "down_proj.weight", hidden}}, inner);
     if (config.mlp_bias) {
-      layer.gate_up_bias = vector({{mlp + "gate_proj.bias", inner}, {mlp + "up_proj.bias", inner}});
-      layer.down_bias = vector({{mlp + "down_proj.bias", hidden}});
+      layer.gate_up.bias = vector({{mlp + "gate_proj.bias", inner}, {mlp + "up_proj.bias", inner}});
+      layer.down.bias = vector({{mlp + "down_proj.bias", hidden}});
     }
     return layer;
   }
 
-  // The parts' rows below one another, as one matrix.
-  core::Matrix matrix(const std::vector<Part>& parts, int64_t cols) {
+  // The parts' rows below one another, as one weight.
+  core::Linear linear(const std::vector<Part>& parts, int64_t cols) {
     size_t offset = arena_.offset();
     int64_t rows = 0;
     for (const Part& part : parts) {
       add_source(part.name, {part.rows, cols}, offset);
       rows += part.rows;
     }
-    return arena_.matrix(rows, cols, core::DType::kBF16);
+    core::Linear linear;
+    linear.n = static_cast<int32_t>(rows);
+    linear.k = static_cast<int32_t>(cols);
+    linear.values = arena_.matrix(rows, cols, core::DType::kBF16).data;
+    return linear;
   }
 
   // The parts behind one another, as one vector.
@@ -277,6 +281,18 @@ Weights::Weights(core::Backend& backend, const ModelConfig& config, const Checkp
     done += source.bytes;
     if (progress) progress(done, total);
   }
+}
+
+std::vector<core::LinearUse> Weights::linear_uses(core::DType activation) {
+  std::vector<core::LinearUse> uses;
+  for (LayerWeights& layer : views_.layers) {
+    uses.push_back({&layer.qkv, true, core::Epilogue::kStore, activation});
+    uses.push_back({&layer.output, false, core::Epilogue::kAdd, activation});
+    uses.push_back({&layer.gate_up, true, core::Epilogue::kSiluMul, activation});
+    uses.push_back({&layer.down, false, core::Epilogue::kAdd, activation});
+  }
+  uses.push_back({&views_.lm_head, true, core::Epilogue::kStore, core::DType::kF32});
+  return uses;
 }
 
 }  // namespace permafrost::model

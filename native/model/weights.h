@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/linear.h"
 #include "core/tensor.h"
 #include "model/config.h"
 #include "model/safetensors.h"
@@ -26,24 +27,20 @@ namespace permafrost::model {
 
 struct LayerWeights {
   const void* attention_norm = nullptr;  // [hidden] bf16
-  core::Matrix qkv;                      // [(num_heads + 2 num_kv_heads) * head_dim, hidden] bf16
-  const void* qkv_bias = nullptr;        // [(num_heads + 2 num_kv_heads) * head_dim] bf16 or null
+  core::Linear qkv;                      // n: (num_heads + 2 num_kv_heads) * head_dim, k: hidden
   const void* q_norm = nullptr;          // [head_dim] bf16 or null
   const void* k_norm = nullptr;          // [head_dim] bf16 or null
-  core::Matrix output;                   // [hidden, num_heads * head_dim] bf16
-  const void* output_bias = nullptr;     // [hidden] bf16 or null
+  core::Linear output;                   // n: hidden, k: num_heads * head_dim
   const void* mlp_norm = nullptr;        // [hidden] bf16
-  core::Matrix gate_up;                  // [2 * intermediate, hidden] bf16
-  const void* gate_up_bias = nullptr;    // [2 * intermediate] bf16 or null
-  core::Matrix down;                     // [hidden, intermediate] bf16
-  const void* down_bias = nullptr;       // [hidden] bf16 or null
+  core::Linear gate_up;                  // n: 2 * intermediate, k: hidden
+  core::Linear down;                     // n: hidden, k: intermediate
 };
 
 struct WeightViews {
-  core::Matrix embedding;            // [vocab, hidden] bf16
+  core::Linear embedding;            // n: vocab, k: hidden
   std::vector<LayerWeights> layers;  // [num_layers]
   const void* final_norm = nullptr;  // [hidden] bf16
-  core::Matrix lm_head;              // [vocab, hidden] bf16; the embedding where tied
+  core::Linear lm_head;              // likewise; the embedding's values where tied
 };
 
 class Weights {
@@ -61,6 +58,8 @@ class Weights {
           const Progress& progress = {});
 
   const WeightViews& views() const { return views_; }
+  // Every weight of a product and what it is for, so that a backend can give it its plan.
+  std::vector<core::LinearUse> linear_uses(core::DType activation);
   size_t bytes() const { return buffer_.bytes(); }
 
  private:

@@ -25,6 +25,7 @@
 #include "model/weights.h"
 #include "runtime/graph_maker.h"
 #include "runtime/kv_sizing.h"
+#include "runtime/plan_tuner.h"
 #include "runtime/slot_table.h"
 #include "runtime/step_arrays.h"
 #include "runtime/step_block.h"
@@ -78,6 +79,11 @@ class Runner {
   Reserved reserve();
   // Runs the decode step once, if no size with the same kernels has run. Milliseconds, 0 if not.
   double warmup(int32_t batch_size);
+  // How products are done: what may be chosen, and what is. Names and options as in PlanPoint.
+  std::vector<core::PlanPoint> plan() const { return backend_->plan_points(); }
+  void choose_plan(size_t point, int32_t option) { backend_->choose(point, option); }
+  // Measures and chooses. Runs decode steps of slots that are free, so before the first step.
+  std::vector<TunedPoint> tune_plan();
   // Captures the decode step of one size. Its graph is made on another thread: each of the two
   // returns those that have become ready, in the order of their capture, and the second waits for
   // all. Throws the error of any of them. start() and tools wait for all too.
@@ -112,6 +118,7 @@ class Runner {
   void check_logit_rows(std::span<const int32_t> slots, std::span<const int32_t> tokens);
   void allocate_kv_cache(const KvSize& size);
   void warm_up_prefill();
+  double timed_step(int32_t batch_size, int32_t length);
   int32_t slot_positions() const;
   std::vector<GraphInfo> keep(std::vector<MadeGraph> graphs);
   void settle_graphs();

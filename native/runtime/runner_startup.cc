@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -14,6 +15,11 @@ namespace {
 
 // Steps in flight, one whose end is kept for measuring idle time, and one spare.
 constexpr int kNumRecords = kMaxStepsInFlight + 2;
+
+// Positions of the sequences that plans are measured with, and how often a step is replayed: once
+// more than it counts.
+constexpr int32_t kTunedLength = 256;
+constexpr int kTunedReplays = 5;
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -72,7 +78,8 @@ Reserved Runner::reserve() {
   const model::Decoder::Limits decoder_limits{std::max(num_slots, options_.max_batched_tokens),
                                               num_slots, max_positions};
   decoder_ = std::make_unique<model::Decoder>(*backend_, config_, *weights_, decoder_limits);
-  core::StepShapes shapes = model::Decoder::shapes(config_, backend_->activation_dtype());
+  core::StepShapes shapes =
+      model::Decoder::shapes(config_, *weights_, backend_->activation_dtype());
   shapes.max_rows = decoder_limits.max_rows;
   shapes.max_decode_rows = num_slots;
   shapes.max_segments = num_slots;
@@ -145,6 +152,51 @@ void Runner::warm_up_prefill() {
       backend_->synchronize();
     }
   }
+}
+
+std::vector<TunedPoint> Runner::tune_plan() {
+  if (!slots_) throw core::Error("ERR_INTERNAL", "tune_plan() before reserve()");
+  const int32_t length = std::max(1, std::min(kTunedLength, slot_positions() / 2));
+  std::vector<TunedPoint> tuned = runtime::tune_plan(
+      plan(), options_.max_num_seqs,
+      [this](size_t point, int32_t option) { choose_plan(point, option); },
+      [this, length](int32_t batch_size) { return timed_step(batch_size, length); });
+  backend_->fill_words(slot_words_.data(), 0, slot_layout_.total_words);
+  warm_buckets_.clear();
+  backend_->synchronize();
+  return tuned;
+}
+
+// Milliseconds of a captured decode step of so many sequences, the shortest of a few replays. All
+// of them read and write the first block, over and over: what is in it doesn't matter yet.
+double Runner::timed_step(int32_t batch_size, int32_t length) {
+  std::vector<int32_t> slots(static_cast<size_t>(batch_size));
+  std::iota(slots.begin(), slots.end(), 0);
+  backend_->fill_words(slot_state().words + slot_layout_.length, length, batch_size);
+  upload_decode_rows(*records_.front(), slots, batch_size);
+  enqueue_decode_ops(batch_size);  // loads what a capture must not
+  backend_->synchronize();
+  std::unique_ptr<core::Graph> graph;
+  try {
+    core::CaptureTimings timings;
+    backend_->begin_capture();
+    enqueue_decode_ops(batch_size);
+    graph = backend_->make_graph(backend_->end_capture(), timings);
+  } catch (...) {
+    backend_->abort_capture();
+    throw;
+  }
+  StepRecord& record = *records_.front();
+  double shortest = 0;
+  for (int i = 0; i < kTunedReplays; ++i) {
+    backend_->record(*record.begin);
+    backend_->launch(*graph);
+    backend_->record(*record.end);
+    backend_->wait(*record.end);
+    const double ms = backend_->elapsed_ms(*record.begin, *record.end);
+    if (i == 1 || (i > 1 && ms < shortest)) shortest = ms;  // the first one warms up
+  }
+  return shortest;
 }
 
 // Positions that fit in a slot's block table.

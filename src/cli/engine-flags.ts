@@ -1,10 +1,14 @@
 /** The options that every command with an engine has. */
 
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { PermafrostError } from '../protocol/errors.js';
 import { explainFolder } from '../protocol/model-folder.js';
-import { type EngineOptions, resolveEngineOptions } from '../protocol/options.js';
+import {
+  type EngineOptions,
+  type ProductPlanMode,
+  resolveEngineOptions,
+} from '../protocol/options.js';
 import type { GcPolicy } from '../protocol/report.js';
 import {
   parseCaptureSizes,
@@ -21,6 +25,7 @@ export interface EngineFlags {
   readonly gcPolicy?: GcPolicy;
   readonly captureSizes?: 'vllm67' | number[];
   readonly enforceEager?: boolean;
+  readonly productPlan?: ProductPlanMode;
   readonly maxNumSeqs?: number;
   readonly maxModelLen?: number;
   readonly kvCacheBytes?: number;
@@ -43,6 +48,12 @@ export function addEngineFlags(command: Command): Command {
     )
     .option('--capture-sizes <list>', 'batch sizes such as 1,2,4, or vllm67', parseCaptureSizes)
     .option('--enforce-eager', 'capture no graphs')
+    .addOption(
+      new Option('--product-plan <mode>', 'how products are done on a GPU').choices([
+        'measured',
+        'fixed',
+      ]),
+    )
     .option('--max-num-seqs <n>', 'sequences at once, per device', parseCount)
     .option('--max-model-len <n>', 'longest sequence, in tokens', parseCount)
     .option('--kv-cache-bytes <n>', 'KV cache, per device', parseCount)
@@ -56,6 +67,7 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
     ...(flags.gcPolicy !== undefined && { gcPolicy: flags.gcPolicy }),
     ...(flags.captureSizes !== undefined && { captureSizes: flags.captureSizes }),
     ...(flags.enforceEager !== undefined && { enforceEager: flags.enforceEager }),
+    ...(flags.productPlan !== undefined && { productPlan: flags.productPlan }),
     ...(flags.maxNumSeqs !== undefined && { maxNumSeqs: flags.maxNumSeqs }),
     ...(flags.maxModelLen !== undefined && { maxModelLen: flags.maxModelLen }),
     ...(flags.kvCacheBytes !== undefined && { kvCacheBytes: flags.kvCacheBytes }),

@@ -1,7 +1,13 @@
 /** A start as tables of 80 columns. */
 
 import { basename } from 'node:path';
-import type { CaptureReport, DeviceReport, GcPolicy, StartupReport } from '../protocol/report.js';
+import type {
+  CaptureReport,
+  DeviceReport,
+  GcPolicy,
+  ProductPlanReport,
+  StartupReport,
+} from '../protocol/report.js';
 import { formatBar, formatBytes, formatCount, formatMs, tableLines } from './format.js';
 
 const BAR_WIDTH = 30;
@@ -51,7 +57,7 @@ function policyText(policy: GcPolicy): string {
   return typeof policy === 'string' ? policy : `collect-every:${policy.collectEvery}`;
 }
 
-function deviceLines({ device, name, phases, memory, capture }: DeviceReport): string[] {
+function deviceLines({ device, name, phases, memory, products, capture }: DeviceReport): string[] {
   return [
     `${device}  ${name}`.slice(0, WIDTH),
     `  memory   weights ${formatBytes(memory.weightsBytes)} · ` +
@@ -61,11 +67,20 @@ function deviceLines({ device, name, phases, memory, capture }: DeviceReport): s
       '  phases   ',
       phases.map((phase) => `${phase.name} ${formatMs(phase.durationMs)}`),
     ),
+    ...(products.points.length > 0 ? [`  products ${planText(products)}`] : []),
     ...regionLines(capture).map(
       (line, index) => (index === 0 ? '  region   ' : '           ') + line,
     ),
     ...(capture.graphs.length > 0 ? ['', ...graphLines(capture)] : []),
   ];
+}
+
+/** Which kernels do the products, and how often each was chosen. */
+function planText({ source, points, notKept }: ProductPlanReport): string {
+  const counts = new Map<string, number>();
+  for (const { option } of points) counts.set(option, (counts.get(option) ?? 0) + 1);
+  const choices = [...counts].map(([option, count]) => `${option} ${count}`).join(' · ');
+  return `${source} · ${choices}${notKept === undefined ? '' : ` · not kept: ${notKept}`}`;
 }
 
 function graphLines({ graphs }: CaptureReport): string[] {

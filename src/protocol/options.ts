@@ -11,6 +11,8 @@ import { check } from './validation.js';
 /** Devices by their names, or all of a kind. */
 export type DeviceChoice = 'auto' | 'cuda' | readonly string[];
 
+export type ProductPlanMode = 'measured' | 'fixed';
+
 /** What `Engine.start` takes. */
 export interface EngineOptions {
   /** A checkpoint folder: config.json, safetensors, and tokenizer.json for text. */
@@ -28,6 +30,12 @@ export interface EngineOptions {
   readonly enforceEager?: boolean;
   /** Default 'frozen'; PERMAFROST_ENABLE_CUDAGRAPH_GC=1 makes it 'collect-per-graph'. */
   readonly gcPolicy?: GcPolicy;
+  /**
+   * How products are done on a GPU: 'measured' once per device, driver, build and model, and kept
+   * in a file (PERMAFROST_CACHE_DIR, else the user's cache folder), or by a 'fixed' rule. The plan
+   * is part of what determines a GPU's tokens: the same file, the same tokens. Default 'measured'.
+   */
+  readonly productPlan?: ProductPlanMode;
   /** Sequences that run at once, per device. Default 512 on cuda, 32 on cpu. */
   readonly maxNumSeqs?: number;
   /** Longest sequence, prompt and output together. Default: the checkpoint's, as memory allows. */
@@ -89,6 +97,7 @@ export interface EngineConfig {
   readonly maxCaptureSize: number | null;
   readonly enforceEager: boolean;
   readonly gcPolicy: GcPolicy;
+  readonly productPlan: ProductPlanMode;
   readonly maxNumSeqs: number | null;
   readonly maxModelLen: number | null;
   readonly blockSize: number;
@@ -114,6 +123,7 @@ export interface RunnerConfig {
   /** Largest first; empty when eager. */
   readonly captureSizes: readonly number[];
   readonly gcPolicy: GcPolicy;
+  readonly productPlan: ProductPlanMode;
   readonly maxNumSeqs: number;
   /** 0 = the checkpoint's own limit. */
   readonly maxModelLen: number;
@@ -186,6 +196,7 @@ const engineOptionsSchema = z
     maxCaptureSize: count(MAX_SEQS).optional(),
     enforceEager: z.boolean().optional(),
     gcPolicy: gcPolicySchema.optional(),
+    productPlan: z.literal(['measured', 'fixed'], "must be 'measured' or 'fixed'").optional(),
     maxNumSeqs: count(MAX_SEQS).optional(),
     maxModelLen: count(MAX_INT32).optional(),
     blockSize: count(MAX_BLOCK_SIZE).optional(),
@@ -255,6 +266,7 @@ export function takeEngineOptions(
     maxCaptureSize: given.maxCaptureSize ?? null,
     enforceEager: given.enforceEager ?? false,
     gcPolicy: given.gcPolicy ?? defaultGcPolicy(env),
+    productPlan: given.productPlan ?? 'measured',
     maxNumSeqs: given.maxNumSeqs ?? null,
     maxModelLen: given.maxModelLen ?? null,
     blockSize: given.blockSize ?? DEFAULT_BLOCK_SIZE,

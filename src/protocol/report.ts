@@ -25,6 +25,28 @@ export interface GraphReport {
   readonly bytes: number;
 }
 
+/** One choice of how products are done: with weights of one shape and use, for some row counts. */
+export interface ProductPlanPoint {
+  /** Shape, format, use and row counts. */
+  readonly name: string;
+  /** Rows of the step it was measured with. */
+  readonly rows: number;
+  readonly option: string;
+  /** Milliseconds that a whole decode step took, by option; empty when nothing was measured. */
+  readonly stepMs: Readonly<Record<string, number>>;
+}
+
+/** How a device does its products. */
+export interface ProductPlanReport {
+  /** Measured at this start, taken from an earlier one, or by the fixed rule. */
+  readonly source: 'measured' | 'cache' | 'fixed';
+  /** Where the plan is kept. */
+  readonly file?: string;
+  /** Why a plan that was measured could not be kept. */
+  readonly notKept?: string;
+  readonly points: readonly ProductPlanPoint[];
+}
+
 export interface GcEvent {
   readonly type: string;
   readonly durationMs: number;
@@ -62,6 +84,7 @@ export interface DeviceReport {
   readonly name: string;
   readonly phases: readonly Phase[];
   readonly memory: DeviceMemory;
+  readonly products: ProductPlanReport;
   readonly capture: CaptureReport;
 }
 

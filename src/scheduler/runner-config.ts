@@ -32,6 +32,7 @@ export function resolveRunnerConfig(
     device,
     captureSizes: resolveCaptureSizes(config, kind, maxNumSeqs),
     gcPolicy: config.gcPolicy,
+    productPlan: config.productPlan,
     maxNumSeqs,
     maxModelLen: config.maxModelLen ?? 0,
     blockSize: config.blockSize,

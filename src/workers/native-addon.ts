@@ -5,6 +5,11 @@ import { fileURLToPath } from 'node:url';
 import { PermafrostError, reasonOf } from '../protocol/errors.js';
 import type { NativeAddon } from './native.js';
 
+/** The addon's file. Tools that copy the files that a program needs follow a path in this form. */
+export const NATIVE_ADDON_PATH = fileURLToPath(
+  new URL('../../build/Release/permafrost.node', import.meta.url),
+);
+
 let loaded: NativeAddon | null = null;
 
 /**
@@ -13,8 +18,7 @@ let loaded: NativeAddon | null = null;
  */
 export function loadNativeAddon(): NativeAddon {
   if (loaded !== null) return loaded;
-  // Tools that copy the files that a program needs follow a path in this form.
-  const path = fileURLToPath(new URL('../../build/Release/permafrost.node', import.meta.url));
+  const path = NATIVE_ADDON_PATH;
   const module = { exports: {} };
   try {
     process.dlopen(module, path);

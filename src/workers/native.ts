@@ -48,9 +48,19 @@ export interface NativeGraph {
   readonly bytes: number;
 }
 
+/** A choice of how products are done, see native/core/backend.h. */
+export interface NativePlanPoint {
+  readonly name: string;
+  readonly rows: number;
+  readonly options: readonly string[];
+  readonly chosen: number;
+  /** By option, 0 = not measured; with `tunePlan` only. */
+  readonly stepMs?: readonly number[];
+}
+
 /**
  * One model on one device. The calls before `start` are synchronous and come in this order:
- * constructor (device context), loadWeights, reserve, warmup, capture…, finishCaptures, start.
+ * constructor (device context), loadWeights, reserve, tunePlan or choosePlan, warmup, capture…, finishCaptures, start.
  * Every method throws a {@link PermafrostError}.
  */
 export interface NativeRunner {
@@ -59,6 +69,13 @@ export interface NativeRunner {
   loadWeights(): NativeModelInfo;
   /** Reserves the KV cache and every static buffer. */
   reserve(): NativeReserved;
+  /** What measurements of plans depend on besides the points: device, driver, libraries. */
+  readonly planEnvironment: string;
+  /** The points of this model and what is chosen; none on a device without a choice. */
+  plan(): readonly NativePlanPoint[];
+  choosePlan(point: number, option: number): void;
+  /** Measures decode steps with every option and chooses; takes up to a few seconds. */
+  tunePlan(): readonly NativePlanPoint[];
   /**
    * Runs the decode step of this size once eagerly, so that what is loaded lazily is loaded:
    * milliseconds, or 0 when a size with the same kernels has run.

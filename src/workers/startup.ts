@@ -6,6 +6,8 @@ import type { PhaseClock } from '../protocol/phase-clock.js';
 import type { CaptureEvent, DeviceEvent, DeviceReport, GraphReport } from '../protocol/report.js';
 import { runFrozenRegion } from './frozen-region.js';
 import type { NativeAddon, NativeGraph, NativeRunner } from './native.js';
+import { NATIVE_ADDON_PATH } from './native-addon.js';
+import { planProducts } from './product-plan.js';
 
 /** CPU devices run below the host's priority, so that its event loop stays responsive. */
 const CPU_NICE = 5;
@@ -56,6 +58,12 @@ export async function startDevice(
     begin('kv-cache');
     const reserved = runner.reserve();
     clock.end('kv-cache');
+    begin('plan');
+    const products = planProducts(runner, config.productPlan, {
+      addonPath: NATIVE_ADDON_PATH,
+      env: process.env,
+    });
+    clock.end('plan');
     begin('warmup');
     const warmups = warmUp(runner, config);
     clock.end('warmup');
@@ -92,6 +100,7 @@ export async function startDevice(
           graphsBytes: capture.graphs.reduce((sum, graph: GraphReport) => sum + graph.bytes, 0),
           freeBytes: reserved.freeBytes,
         },
+        products,
         capture,
       },
       limits: {

@@ -8,6 +8,7 @@
 
 #include "conformance.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -138,9 +139,33 @@ core::StepShapes small_shapes() {
   return shapes;
 }
 
-Device::Device(const std::string& name, const core::StepShapes& shapes)
-    : backend_(make_backend(name)), dtype_(backend_->activation_dtype()) {
+Device::Device(const std::string& name)
+    : backend_(make_backend(name)), dtype_(backend_->activation_dtype()) {}
+
+Device::Device(const std::string& name, const core::StepShapes& shapes) : Device(name) {
   backend_->reserve(shapes);
+}
+
+Linear planned_linear(int n, int k, bool biased) {
+  static const uint16_t somewhere = 0;
+  Linear linear;
+  linear.n = n;
+  linear.k = k;
+  if (biased) linear.bias = &somewhere;
+  return linear;
+}
+
+void for_each_plan(core::Backend& backend, const std::function<void(const std::string&)>& body) {
+  body("");
+  const std::vector<core::PlanPoint> points = backend.plan_points();
+  size_t most = 0;
+  for (const core::PlanPoint& point : points) most = std::max(most, point.options.size());
+  for (size_t option = 0; option < most; ++option) {
+    for (size_t i = 0; i < points.size(); ++i) {
+      backend.choose(i, static_cast<int32_t>(std::min(option, points[i].options.size() - 1)));
+    }
+    body(", plans of option " + std::to_string(option));
+  }
 }
 
 void Device::write_bytes(void* to, const void* from, size_t bytes) {
@@ -220,6 +245,13 @@ Tensor Device::weight(const Halves& values, int64_t rows, int64_t cols) {
   made.matrix.data = made.memory.data();
   write(static_cast<uint16_t*>(made.matrix.data), values);
   return made;
+}
+
+Weight Device::linear(const Linear& planned, const Halves& values, const Halves& bias) {
+  Weight weight{this->weight(values, planned.n, planned.k), upload(bias), planned};
+  weight.linear.values = weight.values.matrix.data;
+  weight.linear.bias = bias.empty() ? nullptr : weight.bias.data();
+  return weight;
 }
 
 RowArrays Device::rows(const Words& slots, const Words& token_ids, const Words& positions) {

@@ -22,6 +22,7 @@ namespace core = permafrost::core;
 using core::AttentionShape;
 using core::DType;
 using core::KvCache;
+using core::Linear;
 using core::Matrix;
 using core::Rows;
 using core::Segment;
@@ -119,6 +120,19 @@ struct Tensor {
   Matrix matrix;
 };
 
+// A dense layer's weight.
+struct Weight {
+  Tensor values;
+  Array<uint16_t> bias;
+  Linear linear;
+};
+
+// A weight of these sizes as reserve() has to see it: what it holds comes later.
+Linear planned_linear(int n, int k, bool biased = false);
+
+// Calls `body` once for each way in which the device can do its products, with the way's name.
+void for_each_plan(core::Backend& backend, const std::function<void(const std::string&)>& body);
+
 // Slots as the host sees them.
 struct Slots {
   SlotLayout layout;
@@ -148,7 +162,8 @@ core::StepShapes small_shapes();
 
 class Device {
  public:
-  // name: "cpu:0", "cuda:0", …
+  // name: "cpu:0", "cuda:0", …; without shapes the caller reserves.
+  explicit Device(const std::string& name);
   Device(const std::string& name, const core::StepShapes& shapes);
 
   core::Backend& backend() { return *backend_; }
@@ -184,6 +199,8 @@ class Device {
   Floats values(const Tensor& tensor);
   // weight: [rows, cols]
   Tensor weight(const Halves& values, int64_t rows, int64_t cols);
+  // The same on the device as a weight that reserve() has given a plan, bias empty or [n].
+  Weight linear(const Linear& planned, const Halves& values, const Halves& bias = {});
 
   RowArrays rows(const Words& slots, const Words& token_ids, const Words& positions);
 

@@ -1,10 +1,12 @@
-// Fused operations, against the same references as the operations that they stand for. Few rows
+// Products with what stands around them, against the same references as the operations that they stand for. Few rows
 // take other kernels than many, with and without refills of what those keep in shared memory.
 
 #include "conformance.h"
 
 namespace conformance {
 namespace {
+
+using core::Epilogue;
 
 struct FusedCase {
   int n, k;
@@ -72,17 +74,33 @@ double input_tolerance(const Device& device) {
   return 2 * device.tolerance().rounding + device.tolerance().arithmetic;
 }
 
-void gemm_to_residual(Device& device, Random& random, const FusedCase& c, int rows) {
+// The weights of a case by their uses, with the plans that reserve() gave them.
+struct Planned {
+  Linear added, normed, gated;
+
+  explicit Planned(const FusedCase& c)
+      : added(planned_linear(c.n, c.k, c.bias)), normed(added), gated(added) {}
+
+  std::vector<core::LinearUse> uses(DType activation) {
+    return {{&added, false, Epilogue::kAdd, activation},
+            {&normed, true, Epilogue::kStore, activation},
+            {&gated, true, Epilogue::kSiluMul, activation}};
+  }
+};
+
+void added(Device& device, Random& random, const FusedCase& c, const Planned& planned, int rows) {
   const Inputs inputs(random, c, rows);
   const Tensor x = device.tensor(inputs.x, rows, c.k, 8 * random.below(3));
-  const Tensor weight = device.weight(inputs.weight, c.n, c.k);
-  const Array<uint16_t> bias = device.upload(inputs.bias);
+  const Weight weight = device.linear(planned.added, inputs.weight, inputs.bias);
   const Array<uint16_t> norm = device.upload(random_halves(random, static_cast<size_t>(c.n)));
   const Tensor residual = device.tensor(inputs.residual, rows, c.n, 8 * random.below(3));
   const Tensor delta = device.tensor({}, rows, c.n);
   const Tensor normed = device.tensor({}, rows, c.n);
-  const Matrix left = device->gemm_to_residual(
-      x.matrix, weight.matrix, c.bias ? bias.data() : nullptr, residual.matrix, delta.matrix);
+  const Matrix left = device->multiply({.x = x.matrix,
+                                        .linear = &weight.linear,
+                                        .epilogue = Epilogue::kAdd,
+                                        .out = residual.matrix,
+                                        .stored = delta.matrix});
   CHECK(left.data == nullptr || left.data == delta.matrix.data);
   device->rms_norm(residual.matrix, left, norm.data(), kEps, normed.matrix);
 
@@ -117,18 +135,19 @@ struct NormTensors {
     if (!added.empty()) delta = device.tensor(added, rows, c.k);
   }
 
-  core::NormedInput input() const {
-    return {residual.matrix, delta.matrix, weight.data(), kEps, normed.matrix};
-  }
+  core::Norm norm() const { return {weight.data(), kEps, delta.matrix, normed.matrix}; }
 };
 
-void norm_gemm(Device& device, Random& random, const FusedCase& c, int rows) {
+void normed(Device& device, Random& random, const FusedCase& c, const Planned& planned, int rows) {
   const Inputs inputs(random, c, rows);
   const NormTensors norm(device, random, inputs, c, rows);
-  const Tensor weight = device.weight(inputs.weight, c.n, c.k);
-  const Array<uint16_t> bias = device.upload(inputs.bias);
+  const Weight weight = device.linear(planned.normed, inputs.weight, inputs.bias);
   const Tensor out = device.tensor({}, rows, c.n, 8 * random.below(3));
-  device->norm_gemm(norm.input(), weight.matrix, c.bias ? bias.data() : nullptr, out.matrix);
+  const Matrix left = device->multiply({.x = norm.residual.matrix,
+                                        .norm = norm.norm(),
+                                        .linear = &weight.linear,
+                                        .out = out.matrix});
+  CHECK(left.data == nullptr);
   const Doubles in = inputs.normed(c, rows, double{kEps}, norm.added);
   std::vector<Expected> expected;
   for (int r = 0; r < rows; ++r) {
@@ -137,16 +156,20 @@ void norm_gemm(Device& device, Random& random, const FusedCase& c, int rows) {
   CHECK_CLOSE(device.values(out), expected, device.tolerance().rounding, input_tolerance(device));
 }
 
-void norm_gemm_silu(Device& device, Random& random, const FusedCase& c, int rows) {
+void gated(Device& device, Random& random, const FusedCase& c, const Planned& planned, int rows) {
   const int inner = c.n / 2;
   const Inputs inputs(random, c, rows);
   const NormTensors norm(device, random, inputs, c, rows);
-  const Tensor weight = device.weight(inputs.weight, c.n, c.k);
-  const Array<uint16_t> bias = device.upload(inputs.bias);
+  const Weight weight = device.linear(planned.gated, inputs.weight, inputs.bias);
   const Tensor gate_up = device.tensor({}, rows, c.n);
   const Tensor out = device.tensor({}, rows, inner, 8 * random.below(3));
-  device->norm_gemm_silu(norm.input(), weight.matrix, c.bias ? bias.data() : nullptr,
-                         gate_up.matrix, out.matrix);
+  const Matrix left = device->multiply({.x = norm.residual.matrix,
+                                        .norm = norm.norm(),
+                                        .linear = &weight.linear,
+                                        .epilogue = Epilogue::kSiluMul,
+                                        .out = out.matrix,
+                                        .stored = gate_up.matrix});
+  CHECK(left.data == nullptr);
   const Doubles in = inputs.normed(c, rows, double{kEps}, norm.added);
   std::vector<Expected> expected;
   for (int r = 0; r < rows; ++r) {
@@ -173,19 +196,22 @@ void test_fused(const std::string& name) {
   for (const FusedCase& c : kCases) {
     core::StepShapes shapes = small_shapes();
     shapes.max_rows = 64;
-    shapes.gemms = {{c.n, c.k, activation}};
+    Planned planned(c);
+    shapes.linears = planned.uses(activation);
     const std::string context = name + ", fused, n " + std::to_string(c.n) + ", k " +
                                 std::to_string(c.k) + (c.bias ? ", bias" : "");
     run_case(context, [&] {
       Device device(name, shapes);
-      for (const int rows : kRows) {
-        if (rows > most_rows) continue;
-        set_context(context + ", " + std::to_string(rows) + " rows");
-        Random random(++stream);
-        gemm_to_residual(device, random, c, rows);
-        norm_gemm(device, random, c, rows);
-        norm_gemm_silu(device, random, c, rows);
-      }
+      for_each_plan(device.backend(), [&](const std::string& way) {
+        for (const int rows : kRows) {
+          if (rows > most_rows) continue;
+          set_context(context + ", " + std::to_string(rows) + " rows" + way);
+          Random random(++stream);
+          added(device, random, c, planned, rows);
+          normed(device, random, c, planned, rows);
+          gated(device, random, c, planned, rows);
+        }
+      });
     });
   }
 }

@@ -59,8 +59,9 @@ std::vector<Case> load_cases(const std::string& folder) {
   return cases;
 }
 
-core::StepShapes shapes_of(const model::ModelConfig& config, DType activation) {
-  core::StepShapes shapes = model::Decoder::shapes(config, activation);
+core::StepShapes shapes_of(const model::ModelConfig& config, model::Weights& weights,
+                           DType activation) {
+  core::StepShapes shapes = model::Decoder::shapes(config, weights, activation);
   shapes.max_rows = shapes.max_decode_rows = kMaxRows;
   shapes.max_segments = kMaxRows;
   shapes.max_positions = kMaxPositions;
@@ -73,9 +74,10 @@ class Session {
  public:
   Session(const std::string& name, const std::string& folder, int32_t num_slots)
       : config_(model::load_config(folder)),
-        device_(name, shapes_of(config_, make_backend(name)->activation_dtype())),
+        device_(name),
         weights_(device_.backend(), config_, model::Checkpoint(folder)),
         decoder_(device_.backend(), config_, weights_, {kMaxRows, kMaxRows, kMaxPositions}) {
+    device_->reserve(shapes_of(config_, weights_, device_.dtype()));
     const int32_t columns = kMaxPositions / kBlockSize;
     const int32_t num_blocks = num_slots * columns + 3;
     const int64_t rows = int64_t{config_.num_layers} * num_blocks * config_.num_kv_heads;

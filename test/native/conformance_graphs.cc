@@ -10,6 +10,8 @@
 namespace conformance {
 namespace {
 
+using core::Epilogue;
+
 constexpr int kHidden = 64;
 constexpr int kInner = 96;
 constexpr int kVocab = 301;
@@ -26,18 +28,27 @@ constexpr int kBlocks = kSlots * kColumns + 2;
 constexpr int kMaxRows = 8;
 constexpr float kEps = 1e-6f;
 
-core::StepShapes model_shapes(DType activation) {
+// The model's weights, as reserve() gives them their plans.
+struct Planned {
+  Linear qkv = planned_linear(kQkv, kHidden);
+  Linear out = planned_linear(kHidden, kOut);
+  Linear gate_up = planned_linear(2 * kInner, kHidden);
+  Linear down = planned_linear(kHidden, kInner);
+  Linear head = planned_linear(kVocab, kHidden);
+};
+
+core::StepShapes model_shapes(Planned& planned, DType activation) {
   core::StepShapes shapes = small_shapes();
   shapes.max_rows = shapes.max_decode_rows = kMaxRows;
   shapes.max_positions = kPositions;
   shapes.vocab_size = kVocab;
   shapes.block_size = kBlockSize;
   shapes.attention = {kQueryHeads, kKvHeads, kHeadDim, 0.17f, 0};
-  shapes.gemms = {{kQkv, kHidden, activation},
-                  {kHidden, kOut, activation},
-                  {2 * kInner, kHidden, activation},
-                  {kHidden, kInner, activation},
-                  {kVocab, kHidden, DType::kF32}};
+  shapes.linears = {{&planned.qkv, true, Epilogue::kStore, activation},
+                    {&planned.out, false, Epilogue::kAdd, activation},
+                    {&planned.gate_up, true, Epilogue::kSiluMul, activation},
+                    {&planned.down, false, Epilogue::kAdd, activation},
+                    {&planned.head, true, Epilogue::kStore, DType::kF32}};
   return shapes;
 }
 
@@ -55,20 +66,21 @@ struct Trace {
 class Model {
  public:
   explicit Model(const std::string& name)
-      : device_(name, model_shapes(make_backend(name)->activation_dtype())),
+      : device_(name, model_shapes(planned_, make_backend(name)->activation_dtype())),
         slots_(kSlots, kColumns, kVocab) {
     Random random(900);
-    const auto weight = [&](int rows, int cols) {
-      const float scale = 1 / std::sqrt(static_cast<float>(cols));
-      return device_.weight(random_halves(random, static_cast<size_t>(rows * cols), scale), rows,
-                            cols);
+    const auto weight = [&](const Linear& planned) {
+      const float scale = 1 / std::sqrt(static_cast<float>(planned.k));
+      return device_.linear(
+          planned, random_halves(random, static_cast<size_t>(planned.n * planned.k), scale));
     };
-    embedding_ = device_.weight(random_halves(random, kVocab * kHidden), kVocab, kHidden);
-    qkv_weight_ = weight(kQkv, kHidden);
-    out_weight_ = weight(kHidden, kOut);
-    gate_up_weight_ = weight(2 * kInner, kHidden);
-    down_weight_ = weight(kHidden, kInner);
-    head_weight_ = weight(kVocab, kHidden);
+    embedding_ =
+        device_.linear(planned_linear(kVocab, kHidden), random_halves(random, kVocab * kHidden));
+    qkv_weight_ = weight(planned_.qkv);
+    out_weight_ = weight(planned_.out);
+    gate_up_weight_ = weight(planned_.gate_up);
+    down_weight_ = weight(planned_.down);
+    head_weight_ = weight(planned_.head);
     norm_ = device_.upload(random_halves(random, kHidden));
     Floats table;
     for (int i = 0; i < kPositions * kHeadDim; ++i) {
@@ -131,17 +143,31 @@ class Model {
     const KvCache kv = {keys_.matrix.data, values_.matrix.data, 1,       kBlocks,
                         kKvHeads,          kBlockSize,          kHeadDim};
     b.decode_inputs(state, rows.slots, arrays_.token_ids.data(), arrays_.positions.data(), count);
-    b.embed(rows, embedding_.matrix, first(residual_));
-    core::NormedInput in = {first(residual_), {}, norm_.data(), kEps, first(normed_)};
-    b.norm_gemm(in, qkv_weight_.matrix, nullptr, first(qkv_));
+    b.embed(rows, embedding_.linear, first(residual_));
+    Matrix to_add;
+    const auto normed = [&](const Weight& weight, Epilogue epilogue, const Tensor& out,
+                            const Tensor& stored) {
+      b.multiply({.x = first(residual_),
+                  .norm = {norm_.data(), kEps, to_add, first(normed_)},
+                  .linear = &weight.linear,
+                  .epilogue = epilogue,
+                  .out = first(out),
+                  .stored = first(stored)});
+    };
+    const auto added = [&](const Tensor& x, const Weight& weight) {
+      to_add = b.multiply({.x = first(x),
+                           .linear = &weight.linear,
+                           .epilogue = Epilogue::kAdd,
+                           .out = first(residual_),
+                           .stored = first(delta_)});
+    };
+    normed(qkv_weight_, Epilogue::kStore, qkv_, {});
     const core::Rope rope = {nullptr, nullptr, kEps, cos_sin_.data()};
     b.rope_attention_decode(rows, first(qkv_), shape, rope, state, kv, 0, first(attended_));
-    in.delta = b.gemm_to_residual(first(attended_), out_weight_.matrix, nullptr, first(residual_),
-                                  first(delta_));
-    b.norm_gemm_silu(in, gate_up_weight_.matrix, nullptr, first(gate_up_), first(inner_));
-    in.delta = b.gemm_to_residual(first(inner_), down_weight_.matrix, nullptr, first(residual_),
-                                  first(delta_));
-    b.norm_gemm(in, head_weight_.matrix, nullptr, first(logits_));
+    added(attended_, out_weight_);
+    normed(gate_up_weight_, Epilogue::kSiluMul, inner_, gate_up_);
+    added(inner_, down_weight_);
+    normed(head_weight_, Epilogue::kStore, logits_, {});
     b.sample(rows, first(logits_), state,
              {tokens_.data(), logprobs_.data(), top_tokens_.data(), top_logprobs_.data()});
   }
@@ -220,10 +246,11 @@ class Model {
     }
   }
 
+  Planned planned_;  // before the device, which gives plans
   Device device_;
   Slots slots_;
   Floats start_keys_, start_values_;
-  Tensor embedding_, qkv_weight_, out_weight_, gate_up_weight_, down_weight_, head_weight_;
+  Weight embedding_, qkv_weight_, out_weight_, gate_up_weight_, down_weight_, head_weight_;
   Array<uint16_t> norm_;
   Array<float> cos_sin_;
   Tensor residual_, normed_, qkv_, attended_, delta_, gate_up_, inner_, logits_;

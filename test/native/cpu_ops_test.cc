@@ -53,8 +53,8 @@ void test_gemm() {
       Halves weight = random_halves(random, static_cast<size_t>(c.n) * c.k, scale);
       Halves bias = random_halves(random, random.below(2) ? c.n : 0);
       Floats out(static_cast<size_t>(c.rows) * out_stride, 7);
-      backend.gemm(matrix(x, c.rows, c.k, x_stride), matrix(weight, c.n, c.k),
-                   bias.empty() ? nullptr : bias.data(), matrix(out, c.rows, c.n, out_stride));
+      backend.gemm(matrix(x, c.rows, c.k, x_stride), linear(weight, c.n, c.k, bias),
+                   matrix(out, c.rows, c.n, out_stride));
       backend.synchronize();
       Floats dense;
       bool gaps_kept = true;
@@ -80,8 +80,7 @@ void test_long_gemm() {
     Floats x = random_floats(random, size_t{700} * 4096);
     Halves weight = random_halves(random, size_t{3} * 4096, 0.02f);
     Floats out(2100);
-    backend.gemm(matrix(x, c.rows, c.k), matrix(weight, c.n, c.k), nullptr,
-                 matrix(out, c.rows, c.n));
+    backend.gemm(matrix(x, c.rows, c.k), linear(weight, c.n, c.k), matrix(out, c.rows, c.n));
     backend.synchronize();
     CHECK_CLOSE(out, gemm_reference(x, c.k, weight, {}, c));
   });
@@ -102,14 +101,14 @@ void test_gemm_invariance() {
         row.data = x.data() + r * k;
         Matrix out = matrix(alone, 1, n);
         out.data = alone.data() + r * n;
-        one->gemm(row, matrix(weight, n, k), nullptr, out);
+        one->gemm(row, linear(weight, n, k), out);
       }
       one->synchronize();
       for (const int threads : {1, 2, 3}) {
         const auto backend = make({isa, threads});
         for (const int rows : {2, 3, 5, 6, 7, 16, 32, 50}) {
           Floats out(static_cast<size_t>(rows) * n);
-          backend->gemm(matrix(x, rows, k), matrix(weight, n, k), nullptr, matrix(out, rows, n));
+          backend->gemm(matrix(x, rows, k), linear(weight, n, k), matrix(out, rows, n));
           backend->synchronize();
           CHECK(std::memcmp(out.data(), alone.data(), out.size() * sizeof(float)) == 0);
         }
@@ -178,7 +177,7 @@ void test_rows() {
       }
       const Rows step = {rows, slots.data(), tokens.data(), positions.data()};
       Floats gathered(out.size());
-      backend.embed(step, matrix(table, vocab, cols), matrix(out, rows, cols));
+      backend.embed(step, linear(table, vocab, cols), matrix(out, rows, cols));
       backend.gather_rows(matrix(out, rows, cols), indices.data(), matrix(gathered, rows, cols));
       backend.synchronize();
       std::vector<double> embedded, picked;

@@ -92,10 +92,10 @@ class TinyModel {
     if (from_slots) {
       backend.decode_inputs(state, step.slots.data(), step.tokens.data(), step.positions.data(), n);
     }
-    backend.embed(rows, matrix(table_, kVocab, kHidden), residual);
+    backend.embed(rows, linear(table_, kVocab, kHidden), residual);
     for (int layer = 0; layer < kLayers; ++layer) {
       backend.rms_norm(residual, layer > 0 ? delta : Matrix{}, norm_.data(), 1e-6f, normed);
-      backend.gemm(normed, matrix(qkv_weight_, kWidth, kHidden), bias_.data(), qkv);
+      backend.gemm(normed, linear(qkv_weight_, kWidth, kHidden, bias_), qkv);
       backend.rope_write_kv(rows, qkv, shape, head_norm_.data(), nullptr, 1e-6f, cos_sin_.data(),
                             state, kv, layer);
       if (step.segments.empty()) {
@@ -105,15 +105,15 @@ class TinyModel {
                                   static_cast<int32_t>(step.segments.size()), qkv, shape, state, kv,
                                   layer, attended);
       }
-      backend.gemm(attended, matrix(out_weight_, kHidden, kHeads * kDim), nullptr, delta);
+      backend.gemm(attended, linear(out_weight_, kHidden, kHeads * kDim), delta);
       backend.rms_norm(residual, delta, norm_.data(), 1e-6f, normed);
-      backend.gemm(normed, matrix(up_weight_, 2 * kInner, kHidden), nullptr, gate_up);
+      backend.gemm(normed, linear(up_weight_, 2 * kInner, kHidden), gate_up);
       backend.silu_mul(gate_up, gated);
-      backend.gemm(gated, matrix(down_weight_, kHidden, kInner), nullptr, delta);
+      backend.gemm(gated, linear(down_weight_, kHidden, kInner), delta);
     }
     backend.rms_norm(residual, delta, norm_.data(), 1e-6f, normed);
     backend.gather_rows(normed, step.indices.data(), residual);
-    backend.gemm(residual, matrix(table_, kVocab, kHidden), nullptr,
+    backend.gemm(residual, linear(table_, kVocab, kHidden),
                  matrix(step.logits, n, kVocab));
     backend.sample(rows, matrix(step.logits, n, kVocab), state,
                    {step.sampled.data(), step.logprobs.data(), step.top_tokens.data(),

@@ -77,7 +77,7 @@ void test_errors() {
   const Rows rows = {1, slots.data(), tokens.data(), positions.data()};
 
   // A bad index fails the work that follows it, and nothing after that.
-  const auto bad = [&] { backend->embed(rows, matrix(table, 10, 8), matrix(out, 1, 8)); };
+  const auto bad = [&] { backend->embed(rows, linear(table, 10, 8), matrix(out, 1, 8)); };
   bad();
   auto failed_step = backend->make_event();
   auto next_step = backend->make_event();
@@ -166,19 +166,19 @@ void test_errors() {
 
   // Wrong shapes and orders are refused when they are enqueued.
   CHECK(error_of([&] {
-          backend->gemm(matrix(x, 1, 32), matrix(weight, 64, 64), nullptr, matrix(out, 1, 64));
+          backend->gemm(matrix(x, 1, 32), linear(weight, 64, 64), matrix(out, 1, 64));
         }) == "ERR_INTERNAL");
   CHECK(error_of([&] {
           Matrix narrow = matrix(out, 1, 64);
           narrow.dtype = DType::kBF16;
-          backend->gemm(matrix(x, 1, 64), matrix(weight, 64, 64), nullptr, narrow);
+          backend->gemm(matrix(x, 1, 64), linear(weight, 64, 64), narrow);
         }) == "ERR_INTERNAL");
   core::CaptureTimings timings;
   CHECK(error_of([&] { backend->end_capture(); }) == "ERR_INTERNAL");
   backend->begin_capture();
   CHECK(error_of([&] { backend->begin_capture(); }) == "ERR_INTERNAL");
   CHECK(error_of([&] { backend->record(*next_step); }) == "ERR_INTERNAL");
-  backend->gemm(matrix(x, 1, 64), matrix(weight, 64, 64), nullptr, matrix(out, 1, 64));
+  backend->gemm(matrix(x, 1, 64), linear(weight, 64, 64), matrix(out, 1, 64));
   backend->abort_capture();
   backend->begin_capture();
   CHECK(backend->make_graph(backend->end_capture(), timings)->num_nodes() == 0);

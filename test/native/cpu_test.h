@@ -26,6 +26,7 @@ using core::AttentionShape;
 using core::Backend;
 using core::DType;
 using core::KvCache;
+using core::Linear;
 using core::Matrix;
 using core::Rows;
 using core::Segment;
@@ -118,8 +119,13 @@ inline Halves random_halves(Random& random, size_t count, float scale = 1) {
 inline Matrix matrix(Floats& data, int64_t rows, int64_t cols, int64_t stride = 0) {
   return {data.data(), rows, cols, stride > 0 ? stride : cols, DType::kF32};
 }
-inline Matrix matrix(Halves& data, int64_t rows, int64_t cols) {
-  return {data.data(), rows, cols, cols, DType::kBF16};
+inline Linear linear(const Halves& values, int32_t n, int32_t k, const Halves& bias = {}) {
+  Linear weight;
+  weight.n = n;
+  weight.k = k;
+  weight.values = values.data();
+  if (!bias.empty()) weight.bias = bias.data();
+  return weight;
 }
 
 // --- backends under test ----------------------------------------------------------------------

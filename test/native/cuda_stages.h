@@ -1,22 +1,25 @@
 #pragma once
-// A model of Qwen3-0.6B's shape with random weights on the current CUDA device, and the operations
-// of a step on it, for cuda_stages.cc.
+// A model of a chosen shape with random weights on the current CUDA device, and the operations of a
+// step on it, for cuda_stages.cc.
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/backend.h"
 #include "cuda/check.h"
-#include "cuda/gemm.h"
 #include "cuda/kernels/attention.h"
 #include "cuda/kernels/kv.h"
 #include "cuda/kernels/rows.h"
 #include "cuda/kernels/sample.h"
 #include "cuda/kernels/slots.h"
+#include "cuda/kernels/thin_gemm.h"
+#include "cuda/library_gemm.h"
 
 namespace stages {
 
@@ -25,13 +28,25 @@ namespace cuda = permafrost::cuda;
 using core::DType;
 using core::Matrix;
 
-constexpr int32_t kLayers = 28;
-constexpr int32_t kHidden = 1024;
-constexpr int32_t kInner = 3072;
-constexpr int32_t kVocab = 151'936;
-constexpr core::AttentionShape kAttention = {16, 8, 128, 0.08838835f, 0};
-constexpr int32_t kQuery = kAttention.num_heads * kAttention.head_dim;
-constexpr int32_t kQkv = kQuery + 2 * kAttention.num_kv_heads * kAttention.head_dim;
+// The sizes of a decoder.
+struct Shape {
+  const char* name = "";
+  int32_t layers = 0;
+  int32_t hidden = 0;
+  int32_t inner = 0;
+  int32_t vocab = 0;
+  core::AttentionShape attention;
+
+  int32_t query() const { return attention.num_heads * attention.head_dim; }
+  int32_t qkv() const { return query() + 2 * attention.num_kv_heads * attention.head_dim; }
+};
+
+// Qwen3's.
+constexpr Shape kShapes[] = {
+    {"0.6b", 28, 1024, 3072, 151'936, {16, 8, 128, 0.08838835f, 0}},
+    {"8b", 36, 4096, 12'288, 151'936, {32, 8, 128, 0.08838835f, 0}},
+};
+
 constexpr int32_t kBlockSize = 16;
 constexpr int32_t kSlots = 256;
 constexpr int32_t kPositions = 1152;  // of a sequence, at most
@@ -99,7 +114,7 @@ Tensor random_weight(int64_t n, int64_t k, int64_t count = 1);
 // Slots whose sequences have `context` positions, one block table each, without sharing.
 class Sequences {
  public:
-  explicit Sequences(int32_t context);
+  Sequences(const Shape& shape, int32_t context);
 
   // Back to `context` positions each.
   void restart();
@@ -117,6 +132,7 @@ class Sequences {
   int32_t* positions() const { return positions_->data<int32_t>(); }
 
  private:
+  const Shape& shape_;
   const int32_t context_;
   core::SlotLayout layout_;
   int32_t num_blocks_;
@@ -127,22 +143,39 @@ class Sequences {
 
 // Weights, activations and scratch.
 struct Model {
-  explicit Model(int32_t max_rows);
+  Model(const Shape& shape, int32_t max_rows);
 
+  const Shape& shape;
   cudaDeviceProp properties;
   Tensor embedding, qkv_weight, output_weight, gate_up_weight, down_weight, norm_weight;
   Tensor residual, normed, qkv, attended, delta, gate_up, inner, logits, cos_sin;
-  std::unique_ptr<cuda::Gemm> gemm;     // as the engine multiplies
-  std::unique_ptr<cuda::Gemm> library;  // all through cublasLt
+  cuda::ThinDevice thin;
+  std::unique_ptr<cuda::LibraryGemm> library;
   std::unique_ptr<Memory> attention_memory, sample_memory;
   std::unique_ptr<Memory> tokens, logprobs, top_tokens, top_logprobs;
   cuda::AttentionScratch attention;
   cuda::SampleScratch sample;
 
+  // A layer of one of the weights above.
+  static core::Linear linear(const Tensor& weight, int64_t layer) {
+    core::Linear linear;
+    linear.n = static_cast<int32_t>(weight.rows);
+    linear.k = static_cast<int32_t>(weight.cols);
+    linear.values = weight.at(layer).data;
+    return linear;
+  }
+  // out = x · weightᵀ through cublasLt.
+  void multiply(const Matrix& x, const Tensor& weight, int64_t layer, const Matrix& out,
+                cudaStream_t stream);
+
   core::SampleOutputs outputs() const {
     return {tokens->data<int32_t>(), logprobs->data<float>(), top_tokens->data<int32_t>(),
             top_logprobs->data<float>()};
   }
+
+ private:
+  int32_t max_rows_;
+  std::map<std::pair<int64_t, int64_t>, int32_t> shapes_;  // the library's, by n and k
 };
 
 }  // namespace stages

@@ -9,20 +9,15 @@
 namespace stages {
 namespace {
 
-core::StepShapes shapes_of(int32_t max_rows) {
+core::StepShapes shapes_of(const Shape& shape, int32_t max_rows) {
   core::StepShapes shapes;
   shapes.max_rows = max_rows;
   shapes.max_decode_rows = kSlots;
   shapes.max_segments = kSlots;
   shapes.max_positions = kPositions;
-  shapes.vocab_size = kVocab;
+  shapes.vocab_size = shape.vocab;
   shapes.block_size = kBlockSize;
-  shapes.attention = kAttention;
-  shapes.gemms = {{kQkv, kHidden, DType::kBF16},
-                  {kHidden, kQuery, DType::kBF16},
-                  {2 * kInner, kHidden, DType::kBF16},
-                  {kHidden, kInner, DType::kBF16},
-                  {kVocab, kHidden, DType::kF32}};
+  shapes.attention = shape.attention;
   return shapes;
 }
 
@@ -63,10 +58,10 @@ Tensor random_weight(int64_t n, int64_t k, int64_t count) {
   return weight;
 }
 
-Sequences::Sequences(int32_t context) : context_(context) {
+Sequences::Sequences(const Shape& shape, int32_t context) : shape_(shape), context_(context) {
   constexpr int32_t columns = kPositions / kBlockSize;
   num_blocks_ = kSlots * columns;
-  layout_ = core::SlotLayout::make(kSlots, columns, kVocab);
+  layout_ = core::SlotLayout::make(kSlots, columns, shape.vocab);
   std::vector<int32_t> words(static_cast<size_t>(layout_.total_words));
   const auto set = [&](int64_t array, int32_t slot, int32_t value) {
     words[static_cast<size_t>(array + slot)] = value;
@@ -89,8 +84,9 @@ Sequences::Sequences(int32_t context) : context_(context) {
   tokens_ = to_device(std::vector<int32_t>(kSlots, 1));
   positions_ = to_device(std::vector<int32_t>(kSlots, context - 1));
   const size_t cache =
-      size_t{kLayers} * static_cast<size_t>(num_blocks_) *
-      static_cast<size_t>(kAttention.num_kv_heads * kBlockSize * kAttention.head_dim) *
+      static_cast<size_t>(shape.layers) * static_cast<size_t>(num_blocks_) *
+      static_cast<size_t>(shape.attention.num_kv_heads * kBlockSize *
+                          shape.attention.head_dim) *
       sizeof(uint16_t);
   keys_ = std::make_unique<Memory>(cache);
   values_ = std::make_unique<Memory>(cache);
@@ -114,8 +110,9 @@ void Sequences::set_temperature(float temperature) {
 }
 
 core::KvCache Sequences::kv() const {
-  return {keys_->data(), values_->data(),    kLayers, num_blocks_, kAttention.num_kv_heads,
-          kBlockSize,    kAttention.head_dim};
+  const core::AttentionShape& attention = shape_.attention;
+  return {keys_->data(),          values_->data(), shape_.layers,     num_blocks_,
+          attention.num_kv_heads, kBlockSize,      attention.head_dim};
 }
 
 core::Rows Sequences::prefill_rows(int32_t count, int32_t length) {
@@ -136,37 +133,45 @@ core::Rows Sequences::prefill_rows(int32_t count, int32_t length) {
           prefill_positions_->data<int32_t>()};
 }
 
-Model::Model(int32_t max_rows)
-    : properties(current_properties()),
-      embedding(random_weight(kVocab, kHidden)),
-      qkv_weight(random_weight(kQkv, kHidden, kLayers)),
-      output_weight(random_weight(kHidden, kQuery, kLayers)),
-      gate_up_weight(random_weight(2 * kInner, kHidden, kLayers)),
-      down_weight(random_weight(kHidden, kInner, kLayers)),
-      norm_weight(random_weight(1, kHidden)),
-      residual(max_rows, kHidden),
-      normed(max_rows, kHidden),
-      qkv(max_rows, kQkv),
-      attended(max_rows, kQuery),
-      delta(max_rows, kHidden),
-      gate_up(max_rows, 2 * kInner),
-      inner(max_rows, kInner),
-      logits(kSlots, kVocab, DType::kF32),
-      cos_sin(kPositions, kAttention.head_dim, DType::kF32) {
-  const core::StepShapes shapes = shapes_of(max_rows);
+Model::Model(const Shape& shape, int32_t max_rows)
+    : shape(shape),
+      properties(current_properties()),
+      embedding(random_weight(shape.vocab, shape.hidden)),
+      qkv_weight(random_weight(shape.qkv(), shape.hidden, shape.layers)),
+      output_weight(random_weight(shape.hidden, shape.query(), shape.layers)),
+      gate_up_weight(random_weight(2 * shape.inner, shape.hidden, shape.layers)),
+      down_weight(random_weight(shape.hidden, shape.inner, shape.layers)),
+      norm_weight(random_weight(1, shape.hidden)),
+      residual(max_rows, shape.hidden),
+      normed(max_rows, shape.hidden),
+      qkv(max_rows, shape.qkv()),
+      attended(max_rows, shape.query()),
+      delta(max_rows, shape.hidden),
+      gate_up(max_rows, 2 * shape.inner),
+      inner(max_rows, shape.inner),
+      logits(kSlots, shape.vocab, DType::kF32),
+      cos_sin(kPositions, shape.attention.head_dim, DType::kF32),
+      thin{properties.multiProcessorCount, properties.sharedMemPerBlockOptin},
+      max_rows_(max_rows) {
+  const core::StepShapes shapes = shapes_of(shape, max_rows);
   const int multiprocessors = properties.multiProcessorCount;
   const auto context = core::DeviceContext::of("cuda:0");
-  const auto make_gemm = [&](size_t shared_bytes) {
-    return std::make_unique<cuda::Gemm>(
-        context, 0, shapes.gemms, max_rows, cuda::ThinDevice{multiprocessors, shared_bytes},
-        cuda::allocate_device(context, 0, cuda::Gemm::kWorkspaceBytes));
-  };
-  gemm = make_gemm(properties.sharedMemPerBlockOptin);
-  library = make_gemm(0);
-  cuda::prepare_attention(kAttention, kBlockSize);
+  library = std::make_unique<cuda::LibraryGemm>(
+      context, 0, cuda::allocate_device(context, 0, cuda::LibraryGemm::kWorkspaceBytes));
+  for (const Tensor* weight :
+       {&qkv_weight, &output_weight, &gate_up_weight, &down_weight, &embedding}) {
+    const auto n = static_cast<int32_t>(weight->rows);
+    const auto k = static_cast<int32_t>(weight->cols);
+    cuda::prepare_thin_gemm(thin, n, k);
+    const DType out = weight == &embedding ? DType::kF32 : DType::kBF16;
+    const int32_t number = library->add({n, k, out, false});
+    shapes_[{n, k}] = number;
+    for (int32_t b = 0; b <= cuda::library_bucket(max_rows_); ++b) library->prepare(number, b);
+  }
+  cuda::prepare_attention(shape.attention, kBlockSize);
   attention_memory = zeroed(cuda::attention_scratch_bytes(shapes, multiprocessors));
   attention = {attention_memory->data(), attention_memory->bytes(), multiprocessors,
-               cuda::takes_warpgroups(kAttention.head_dim)};
+               cuda::takes_warpgroups(shape.attention.head_dim)};
   sample_memory = zeroed(cuda::sample_scratch_bytes(shapes));
   sample = {sample_memory->data(), sample_memory->bytes()};
   const auto alternatives = size_t{kSlots} * core::kMaxTopLogprobs;
@@ -174,6 +179,11 @@ Model::Model(int32_t max_rows)
   logprobs = zeroed(kSlots * sizeof(float));
   top_tokens = zeroed(alternatives * sizeof(int32_t));
   top_logprobs = zeroed(alternatives * sizeof(float));
+}
+
+void Model::multiply(const Matrix& x, const Tensor& weight, int64_t layer, const Matrix& out,
+                     cudaStream_t stream) {
+  library->run(shapes_.at({weight.rows, weight.cols}), x, linear(weight, layer), out, stream);
 }
 
 }  // namespace stages

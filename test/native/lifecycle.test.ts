@@ -125,6 +125,7 @@ describe('a worker thread', () => {
       ...runnerOptions({ model: TINY }),
       captureSizes: [4, 1],
       gcPolicy: 'frozen',
+      productPlan: 'measured',
     };
     const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(ENTRY)}`), {
       workerData: { config, requestedAtMs: Number(process.hrtime.bigint()) / 1e6, port: port2 },

@@ -27,6 +27,16 @@ describe('native/model', () => {
     expect(await outputOf(programs[0] ?? '', [golden, files])).toMatch(ALL_PASSED);
   }, 120_000);
 
+  it('chooses by measured steps how products are done', async () => {
+    const sources = ['test/native/plan_tuner_test.cc'];
+    const objects = await workshop.compile(sources, () => ['-O0']);
+    const program = await workshop.link('plan_tuner_test', [
+      ...objects,
+      ...builtObjects('runtime', 'model', 'cpu', 'core'),
+    ]);
+    expect(await outputOf(program)).toMatch(ALL_PASSED);
+  }, 120_000);
+
   it('computes the logits and tokens of the golden models', async () => {
     expect(await outputOf(programs[1] ?? '', [golden])).toMatch(ALL_PASSED);
   }, 120_000);

@@ -151,14 +151,12 @@ class FakeBackend : public core::Backend {
     not_here();
   }
   void count_tokens(const core::SlotState&, const core::Rows&) override { not_here(); }
-  void embed(const core::Rows&, const core::Matrix&, const core::Matrix&) override { not_here(); }
+  void embed(const core::Rows&, const core::Linear&, const core::Matrix&) override { not_here(); }
   void rms_norm(const core::Matrix&, const core::Matrix&, const void*, float,
                 const core::Matrix&) override {
     not_here();
   }
-  void gemm(const core::Matrix&, const core::Matrix&, const void*, const core::Matrix&) override {
-    not_here();
-  }
+  void gemm(const core::Matrix&, const core::Linear&, const core::Matrix&) override { not_here(); }
   void rope_write_kv(const core::Rows&, const core::Matrix&, const core::AttentionShape&,
                      const void*, const void*, float, const float*, const core::SlotState&,
                      const core::KvCache&, int32_t) override {
@@ -252,25 +250,24 @@ std::string weight_bytes(const std::string& folder) {
   const auto add = [&](const void* data, int64_t count) {
     if (data) bytes.append(static_cast<const char*>(data), static_cast<size_t>(count) * 2);
   };
-  const auto add_matrix = [&](const core::Matrix& m) { add(m.data, m.rows * m.cols); };
+  const auto add_linear = [&](const core::Linear& linear) {
+    add(linear.values, int64_t{linear.n} * linear.k);
+    add(linear.bias, linear.n);
+  };
   const model::WeightViews& views = weights.views();
-  add_matrix(views.embedding);
+  add_linear(views.embedding);
   for (const model::LayerWeights& layer : views.layers) {
     add(layer.attention_norm, config.hidden_size);
-    add_matrix(layer.qkv);
-    add(layer.qkv_bias, config.qkv_size());
+    add_linear(layer.qkv);
     add(layer.q_norm, config.head_dim);
     add(layer.k_norm, config.head_dim);
-    add_matrix(layer.output);
-    add(layer.output_bias, config.hidden_size);
+    add_linear(layer.output);
     add(layer.mlp_norm, config.hidden_size);
-    add_matrix(layer.gate_up);
-    add(layer.gate_up_bias, 2 * config.intermediate_size);
-    add_matrix(layer.down);
-    add(layer.down_bias, config.hidden_size);
+    add_linear(layer.gate_up);
+    add_linear(layer.down);
   }
   add(views.final_norm, config.hidden_size);
-  add_matrix(views.lm_head);
+  add_linear(views.lm_head);
   return bytes;
 }
 
@@ -1111,9 +1108,9 @@ class Suite {
     FakeBackend backend;
     const Weights weights(backend, load_config(path.string()), Checkpoint(path.string()));
     const model::WeightViews& views = weights.views();
-    CHECK(std::memcmp(views.embedding.data, embedding.data(), embedding.size()) == 0);
-    CHECK(std::memcmp(views.lm_head.data, head.data(), head.size()) == 0);
-    return views.embedding.data == views.lm_head.data;
+    CHECK(std::memcmp(views.embedding.values, embedding.data(), embedding.size()) == 0);
+    CHECK(std::memcmp(views.lm_head.values, head.data(), head.size()) == 0);
+    return views.embedding.values == views.lm_head.values;
   }
 
   void tied_embeddings() {
@@ -1211,37 +1208,37 @@ class Suite {
       return true;
     };
     const model::WeightViews& views = weights.views();
-    CHECK(same(views.embedding.data, {"model.embed_tokens.weight"}));
-    CHECK(same(views.lm_head.data, {"lm_head.weight"}));
+    CHECK(same(views.embedding.values, {"model.embed_tokens.weight"}));
+    CHECK(same(views.lm_head.values, {"lm_head.weight"}));
     CHECK(same(views.final_norm, {"model.norm.weight"}));
     CHECK(views.layers.size() == 2);
     for (size_t i = 0; i < views.layers.size(); ++i) {
       const std::string layer = "model.layers." + std::to_string(i) + ".";
       const std::string attention = layer + "self_attn.";
       const model::LayerWeights& view = views.layers[i];
-      CHECK(view.qkv.rows == 16 && view.qkv.cols == 8 && view.qkv.stride == 8);
-      CHECK(view.qkv.dtype == core::DType::kBF16);
-      CHECK(view.gate_up.rows == 12 && view.gate_up.cols == 8);
-      CHECK(view.down.rows == 8 && view.down.cols == 6);
+      CHECK(view.qkv.n == 16 && view.qkv.k == 8);
+      CHECK(view.qkv.format == core::WeightFormat::kBF16);
+      CHECK(view.gate_up.n == 12 && view.gate_up.k == 8);
+      CHECK(view.down.n == 8 && view.down.k == 6);
       CHECK(same(view.attention_norm, {layer + "input_layernorm.weight"}));
       CHECK(same(view.mlp_norm, {layer + "post_attention_layernorm.weight"}));
-      CHECK(same(view.qkv.data, {attention + "q_proj.weight", attention + "k_proj.weight",
+      CHECK(same(view.qkv.values, {attention + "q_proj.weight", attention + "k_proj.weight",
                                  attention + "v_proj.weight"}));
-      CHECK(same(view.qkv_bias, {attention + "q_proj.bias", attention + "k_proj.bias",
+      CHECK(same(view.qkv.bias, {attention + "q_proj.bias", attention + "k_proj.bias",
                                  attention + "v_proj.bias"}));
-      CHECK(same(view.output.data, {attention + "o_proj.weight"}));
-      CHECK(same(view.output_bias, {attention + "o_proj.bias"}));
+      CHECK(same(view.output.values, {attention + "o_proj.weight"}));
+      CHECK(same(view.output.bias, {attention + "o_proj.bias"}));
       CHECK(
-          same(view.gate_up.data, {layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"}));
-      CHECK(same(view.gate_up_bias, {layer + "mlp.gate_proj.bias", layer + "mlp.up_proj.bias"}));
-      CHECK(same(view.down.data, {layer + "mlp.down_proj.weight"}));
-      CHECK(same(view.down_bias, {layer + "mlp.down_proj.bias"}));
+          same(view.gate_up.values, {layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"}));
+      CHECK(same(view.gate_up.bias, {layer + "mlp.gate_proj.bias", layer + "mlp.up_proj.bias"}));
+      CHECK(same(view.down.values, {layer + "mlp.down_proj.weight"}));
+      CHECK(same(view.down.bias, {layer + "mlp.down_proj.bias"}));
       CHECK(view.q_norm == nullptr && view.k_norm == nullptr);
     }
     // Tied: one matrix under two names.
     const ModelConfig tied = load_config((golden_ / "qwen3-tied").string());
     const Weights shared(backend, tied, Checkpoint((golden_ / "qwen3-tied").string()));
-    CHECK(shared.views().embedding.data == shared.views().lm_head.data);
+    CHECK(shared.views().embedding.values == shared.views().lm_head.values);
     CHECK(shared.views().layers[0].q_norm && shared.views().layers[0].k_norm);
   }
 

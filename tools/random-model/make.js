@@ -1,7 +1,7 @@
-// Writes a checkpoint with the shape of Qwen3-0.6B and random bf16 weights: 1.2 GB in one
-// safetensors file, no tokenizer. For speed only; its text means nothing.
+// Writes a checkpoint with the shape of Qwen3-0.6B or Qwen3-8B and random bf16 weights: 1.2 or
+// 16.4 GB in one safetensors file, no tokenizer. For speed only; its text means nothing.
 //
-//   node tools/random-model/make.js [FOLDER] [--layers N] [--seed S]
+//   node tools/random-model/make.js [FOLDER] [--shape 0.6b|8b] [--layers N] [--seed S]
 //
 // A complete one is reused.
 
@@ -25,7 +25,26 @@ import { RandomBf16 } from './random-bf16.js';
 const BF16_ONE = 0x3f80;
 const CHUNK_VALUES = 1 << 22;
 
-function modelConfig(layers, seed) {
+/** What differs between the shapes. */
+const SHAPES = {
+  '0.6b': {
+    hidden_size: 1024,
+    intermediate_size: 3072,
+    num_attention_heads: 16,
+    num_hidden_layers: 28,
+    tie_word_embeddings: true,
+  },
+  '8b': {
+    hidden_size: 4096,
+    intermediate_size: 12288,
+    num_attention_heads: 32,
+    num_hidden_layers: 36,
+    tie_word_embeddings: false,
+  },
+};
+
+function modelConfig(shape, layers, seed) {
+  const sizes = SHAPES[shape];
   return {
     architectures: ['Qwen3ForCausalLM'],
     model_type: 'qwen3',
@@ -35,17 +54,17 @@ function modelConfig(layers, seed) {
     eos_token_id: 151645,
     head_dim: 128,
     hidden_act: 'silu',
-    hidden_size: 1024,
-    intermediate_size: 3072,
+    hidden_size: sizes.hidden_size,
+    intermediate_size: sizes.intermediate_size,
     max_position_embeddings: 40960,
-    num_attention_heads: 16,
+    num_attention_heads: sizes.num_attention_heads,
     num_hidden_layers: layers,
     num_key_value_heads: 8,
     rms_norm_eps: 1e-6,
     rope_scaling: null,
     rope_theta: 1000000,
     sliding_window: null,
-    tie_word_embeddings: true,
+    tie_word_embeddings: sizes.tie_word_embeddings,
     use_sliding_window: false,
     vocab_size: 151936,
     // Not Hugging Face's: says whether a checkpoint found is the one asked for.
@@ -77,6 +96,7 @@ function tensorShapes(config) {
     );
   }
   tensors.push(['model.norm.weight', [hidden]]);
+  if (!config.tie_word_embeddings) tensors.push(['lm_head.weight', [config.vocab_size, hidden]]);
   return tensors;
 }
 
@@ -112,14 +132,19 @@ function writeData(file, tensors, random) {
   }
 }
 
-export function defaultFolder(layers) {
-  const suffix = layers === 28 ? '' : `-${layers}-layers`;
-  return join(tmpdir(), 'permafrost-bench', `qwen3-0.6b-random${suffix}`);
+export function defaultFolder(shape, layers) {
+  const suffix = layers === SHAPES[shape].num_hidden_layers ? '' : `-${layers}-layers`;
+  return join(tmpdir(), 'permafrost-bench', `qwen3-${shape}-random${suffix}`);
 }
 
 /** Makes the checkpoint unless it is there. Gives its folder. */
-export function makeRandomModel({ layers = 28, seed = 1, folder = defaultFolder(layers) } = {}) {
-  const config = modelConfig(layers, seed);
+export function makeRandomModel({
+  shape = '0.6b',
+  layers = SHAPES[shape].num_hidden_layers,
+  seed = 1,
+  folder = defaultFolder(shape, layers),
+} = {}) {
+  const config = modelConfig(shape, layers, seed);
   const configText = `${JSON.stringify(config, null, 2)}\n`;
   const tensors = tensorShapes(config);
   const { header, dataBytes } = safetensorsHeader(tensors);
@@ -151,12 +176,15 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      layers: { type: 'string', default: '28' },
+      shape: { type: 'string', default: '0.6b' },
+      layers: { type: 'string' },
       seed: { type: 'string', default: '1' },
     },
   });
-  const layers = Number(values.layers);
+  const { shape } = values;
+  if (!Object.hasOwn(SHAPES, shape)) throw new Error(`--shape ${shape}?`);
+  const layers = Number(values.layers ?? SHAPES[shape].num_hidden_layers);
   if (!Number.isInteger(layers) || layers < 1) throw new Error(`--layers ${values.layers}?`);
-  const folder = positionals[0] ?? defaultFolder(layers);
-  console.log(makeRandomModel({ layers, seed: Number(values.seed), folder }));
+  const folder = positionals[0] ?? defaultFolder(shape, layers);
+  console.log(makeRandomModel({ shape, layers, seed: Number(values.seed), folder }));
 }

@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kThinThreads, kTiles* kHalves < 6 ? 3
   }
   // What is stored may go to attention, which reads the cache before it waits for this launch: by
   // then all before it must have ended. Other products let the next one ask for its weights.
-  const bool is_stored = a.output == ThinOutput::kStore;
+  const bool is_stored = a.output == core::Epilogue::kStore;
   if (!is_stored) let_next_launch_begin();
   wait_for_launches_before();
   if (is_stored) let_next_launch_begin();
@@ -124,7 +124,7 @@ int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
   for (const int32_t rows : {32, 16, 8}) {
     // Pairs of tiles take the most memory of what every weight needs.
     constexpr int32_t kMany = 1 << 20;  // outputs
-    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, ThinOutput::kSiluMul);
+    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, core::Epilogue::kSiluMul);
     if (plan.tiles > 0) return rows;
   }
   return 0;
@@ -133,8 +133,8 @@ int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
 void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
   for (const bool normed : {false, true}) {
     for (int32_t rows = most_thin_rows(device, k, normed); rows >= 8; rows /= 2) {
-      for (const ThinOutput output : {ThinOutput::kStore, ThinOutput::kSiluMul}) {
-        if (output == ThinOutput::kSiluMul && (!normed || n % 2 != 0)) continue;
+      for (const core::Epilogue output : {core::Epilogue::kStore, core::Epilogue::kSiluMul}) {
+        if (output == core::Epilogue::kSiluMul && (!normed || n % 2 != 0)) continue;
         const ThinPlan plan = ThinPlan::make(device, rows, n, k, normed, output);
         allow_shared_bytes(kernel_of(plan, rows, normed), device.shared_bytes);
       }
@@ -142,40 +142,40 @@ void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
   }
 }
 
-void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& product) {
+void thin_gemm(Stream stream, const ThinDevice& device, const core::Product& product) {
+  const core::Linear& linear = *product.linear;
   const auto rows = static_cast<int32_t>(product.x.rows);
-  const auto n = static_cast<int32_t>(product.weight.rows);
-  const auto k = static_cast<int32_t>(product.weight.cols);
-  const bool normed = product.norm_weight != nullptr;
-  require(rows <= most_thin_rows(device, k, normed), "thin_gemm: too many rows");
-  require(product.x.stride % 8 == 0 && product.weight.stride % 8 == 0,
-          "thin_gemm: rows must be multiples of 16 bytes");
+  const bool normed = product.norm.weight != nullptr;
+  require(rows <= most_thin_rows(device, linear.k, normed), "thin_gemm: too many rows");
+  require(product.x.stride % 8 == 0, "thin_gemm: rows must be multiples of 16 bytes");
+  require(product.norm.delta.data == nullptr, "thin_gemm: the norm has something to add");
   if (rows == 0) return;
-  const ThinPlan plan = ThinPlan::make(device, thin_bucket(rows), n, k, normed, product.output);
+  const ThinPlan plan =
+      ThinPlan::make(device, thin_bucket(rows), linear.n, linear.k, normed, product.epilogue);
   const ThinArguments arguments = {
       .x = static_cast<const Bf16*>(product.x.data),
-      .norm_weight = static_cast<const uint4*>(product.norm_weight),
-      .weight = static_cast<const Bf16*>(product.weight.data),
-      .bias = static_cast<const Bf16*>(product.bias),
+      .norm_weight = static_cast<const uint4*>(product.norm.weight),
+      .weight = static_cast<const Bf16*>(linear.values),
+      .bias = static_cast<const Bf16*>(linear.bias),
       .out = product.out.data,
       .x_stride = product.x.stride,
-      .weight_stride = product.weight.stride,
+      .weight_stride = linear.k,
       .out_stride = product.out.stride,
-      .layout = plan.layout(rows, k, normed),
+      .layout = plan.layout(rows, linear.k, normed),
       .rows = rows,
-      .n = product.output == ThinOutput::kSiluMul ? n / 2 : n,
-      .k = k,
+      .n = product.epilogue == core::Epilogue::kSiluMul ? linear.n / 2 : linear.n,
+      .k = linear.k,
       .rounds = plan.rounds,
       .x_rounds = plan.x_rounds,
       .groups = plan.groups,
-      .eps = product.eps,
-      .output = product.output,
+      .eps = product.norm.eps,
+      .output = product.epilogue,
       .out_is_f32 = product.out.dtype == core::DType::kF32,
   };
   // Two blocks for each multiprocessor must not become three for some and one for others.
   const bool many = plan.blocks > device.num_multiprocessors;
   const size_t bytes =
-      many ? plan.layout(thin_bucket(rows), k, normed).bytes : arguments.layout.bytes;
+      many ? plan.layout(thin_bucket(rows), linear.k, normed).bytes : arguments.layout.bytes;
   launch(kernel_of(plan, rows, normed), static_cast<unsigned>(plan.blocks), kThinThreads, bytes,
          stream, arguments);
 }

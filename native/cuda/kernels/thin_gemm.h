@@ -18,22 +18,6 @@ struct ThinDevice {
   size_t shared_bytes = 0;  // that a block can have
 };
 
-enum class ThinOutput {
-  kStore,    // out = product
-  kAdd,      // out += product
-  kSiluMul,  // out = silu(first half of the columns) * second half
-};
-
-struct ThinProduct {
-  core::Matrix x;                     // [rows, k] bf16
-  const void* norm_weight = nullptr;  // [k] bf16: multiplies x / rms(x) instead of x; may be null
-  float eps = 0;
-  core::Matrix weight;         // [n, k] bf16
-  const void* bias = nullptr;  // [n] bf16 or null
-  ThinOutput output = ThinOutput::kStore;
-  core::Matrix out;  // [rows, n] bf16, or f32 with kStore; [rows, n / 2] with kSiluMul
-};
-
 // The most rows that thin_gemm() multiplies with a weight of these columns, with a norm or without:
 // 0, 8, 16 or 32.
 int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed);
@@ -41,7 +25,9 @@ int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed);
 // Once per device and weight [n, k], before the first call: lets its kernels use their memory.
 void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k);
 
-// All matrices start on 16 bytes, and so do the rows of x and weight.
-void thin_gemm(Stream stream, const ThinDevice& device, const ThinProduct& product);
+// A product in one launch, `stored` and the norm's matrices unused; the norm must have no delta.
+// All matrices start on 16 bytes, and so do the rows of x and weight. x: [rows, k] bf16; out: bf16,
+// or f32 with kStore
+void thin_gemm(Stream stream, const ThinDevice& device, const core::Product& product);
 
 }  // namespace permafrost::cuda

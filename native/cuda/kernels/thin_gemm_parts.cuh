@@ -32,7 +32,7 @@ struct ThinArguments {
   int32_t x_rounds;  // that are in shared memory at once
   int32_t groups;
   float eps;
-  ThinOutput output;
+  core::Epilogue output;
   bool out_is_f32;
 };
 
@@ -91,7 +91,7 @@ class WeightRing {
   // one comes from each half.
   static __device__ __forceinline__ int64_t output_of(const ThinArguments& a, int group, int tile,
                                                       int line) {
-    if (a.output != ThinOutput::kSiluMul) {
+    if (a.output != core::Epilogue::kSiluMul) {
       const int output = (group * kTiles + tile) * kThinTile + line;
       return output < a.n ? output : -1;
     }
@@ -279,14 +279,14 @@ class Results {
 
   __device__ __forceinline__ int columns() const {
     constexpr int kPairs = kTiles > 1 ? kTiles / 2 : 1;
-    return (a_.output == ThinOutput::kSiluMul ? kPairs : kTiles) * kThinTile;
+    return (a_.output == core::Epilogue::kSiluMul ? kPairs : kTiles) * kThinTile;
   }
 
   // What kAdd adds to, for the thread's first result: read early, since it takes a while.
   __device__ __forceinline__ float first_addend(int group) const {
     const int row = static_cast<int>(threadIdx.x) / columns();
     const int output = group * columns() + static_cast<int>(threadIdx.x) % columns();
-    const bool wanted = a_.output == ThinOutput::kAdd && row < a_.rows && output < a_.n;
+    const bool wanted = a_.output == core::Epilogue::kAdd && row < a_.rows && output < a_.n;
     return wanted ? addend(row, output) : 0.0f;
   }
 
@@ -301,9 +301,9 @@ class Results {
       const int output = group * columns() + column;
       if (output >= a_.n) continue;
       float value = sum(row, column, output);
-      if (a_.output == ThinOutput::kSiluMul) {
+      if (a_.output == core::Epilogue::kSiluMul) {
         value = value / (1.0f + __expf(-value)) * sum(row, column + columns(), a_.n + output);
-      } else if (a_.output == ThinOutput::kAdd) {
+      } else if (a_.output == core::Epilogue::kAdd) {
         value += i == static_cast<int>(threadIdx.x) ? first_addend : addend(row, output);
       }
       const int64_t at = row * a_.out_stride + output;

@@ -49,8 +49,8 @@ struct ThinPlan {
   // so that x is read by few blocks. Groups of 6 take most of the shared memory: only where one
   // block per multiprocessor does all.
   static ThinPlan make(const ThinDevice& device, int rows, int n, int k, bool normed,
-                       ThinOutput output) {
-    const bool paired = output == ThinOutput::kSiluMul;
+                       core::Epilogue output) {
+    const bool paired = output == core::Epilogue::kSiluMul;
     const int all_tiles = ceil_div(paired ? n / 2 : n, kThinTile) * (paired ? 2 : 1);
     ThinPlan best = {};
     int64_t best_time = INT64_MAX;

@@ -14,6 +14,7 @@ describe('engine options', () => {
       maxCaptureSize: null,
       enforceEager: false,
       gcPolicy: 'frozen',
+      productPlan: 'measured',
       maxNumSeqs: null,
       maxModelLen: null,
       blockSize: 16,

@@ -116,7 +116,15 @@ function messageOf(act: () => unknown): string {
 
 describe('no sentence of the schema library reaches anyone', () => {
   const optionNames = [
-    ...['model', 'devices', 'captureSizes', 'maxCaptureSize', 'enforceEager', 'gcPolicy'],
+    ...[
+      'model',
+      'devices',
+      'captureSizes',
+      'maxCaptureSize',
+      'enforceEager',
+      'gcPolicy',
+      'productPlan',
+    ],
     ...['maxNumSeqs', 'maxModelLen', 'blockSize', 'kvCacheBytes', 'gpuMemoryUtilization'],
     ...['prefixCaching', 'startupTimeoutMs', 'stepTimeoutMs', 'maxRestarts', 'cpuThreads', 'on'],
   ];

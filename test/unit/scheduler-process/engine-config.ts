@@ -9,6 +9,7 @@ export function configOf(config: Partial<EngineConfig> = {}): EngineConfig {
     maxCaptureSize: null,
     enforceEager: false,
     gcPolicy: 'frozen',
+    productPlan: 'measured',
     maxNumSeqs: null,
     maxModelLen: null,
     blockSize: 16,

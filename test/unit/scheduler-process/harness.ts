@@ -40,6 +40,7 @@ export function reportOf(device: string): DeviceReport {
       graphsBytes: 0,
       freeBytes: 0,
     },
+    products: { source: 'fixed', points: [] },
     capture: {
       policy: 'frozen',
       frozen: true,

@@ -242,6 +242,7 @@ cublasStatus_t multiply(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void*
 
 const CublasLt& cublas_lt() {
   static const CublasLt functions = {
+      .cublasLtGetVersion = [] { return size_t{0}; },
       .cublasLtGetStatusName = status_name,
       .cublasLtCreate =
           [](cublasLtHandle_t* handle) {

@@ -1,4 +1,4 @@
-#include "cuda/gemm.h"
+#include "cuda/library_gemm.h"
 
 #include <algorithm>
 #include <array>
@@ -17,18 +17,11 @@ namespace permafrost::cuda {
 namespace {
 
 using core::DType;
-using core::GemmShape;
 using core::Matrix;
 
 constexpr int64_t kFirstBucketRows = 8;
 constexpr uint32_t kAlignment = 16;  // bytes
 constexpr int kMaxCandidates = 8;
-// Up to how many rows thin_gemm() is faster: docs/performance.md. A product that is added to the
-// residual stays so for longer unless k is large: its weights come while attention runs.
-constexpr int32_t kThinRows = 16;
-constexpr int32_t kThinAddedRows = 32;
-constexpr int64_t kThinAddedColumns = 2048;
-
 int64_t most_rows(int32_t bucket) { return kFirstBucketRows << bucket; }
 int64_t fewest_rows(int32_t bucket) { return bucket == 0 ? 1 : most_rows(bucket - 1) + 1; }
 
@@ -101,7 +94,7 @@ bool is_aligned(const void* address) {
 
 }  // namespace
 
-int32_t gemm_bucket(int64_t rows) {
+int32_t library_bucket(int64_t rows) {
   const auto above = static_cast<uint64_t>(std::max<int64_t>(rows, 1) - 1) / kFirstBucketRows;
   return static_cast<int32_t>(std::bit_width(above));
 }
@@ -109,7 +102,7 @@ int32_t gemm_bucket(int64_t rows) {
 // The matrices of one shape's products. cublasLt thinks in columns: our row-major out [rows, n] is
 // its [n, rows], and so on. Steps multiply the same number of rows by a shape again and again, so
 // what is described is kept.
-class Gemm::Layouts {
+class LibraryGemm::Layouts {
  public:
   explicit Layouts(DType out_type)
       : weight_(make_layout(DType::kBF16)),
@@ -120,7 +113,7 @@ class Gemm::Layouts {
   cublasLtMatrixLayout_t x() const { return x_.get(); }            // [k, rows]
   cublasLtMatrixLayout_t out() const { return out_.get(); }        // [n, rows]
 
-  void describe(const GemmShape& shape, int64_t rows, int64_t weight_stride, int64_t x_stride,
+  void describe(const Shape& shape, int64_t rows, int64_t weight_stride, int64_t x_stride,
                 int64_t out_stride) {
     const std::array<int64_t, 4> sizes = {rows, weight_stride, x_stride, out_stride};
     if (sizes == sizes_) return;
@@ -138,7 +131,7 @@ class Gemm::Layouts {
   std::array<int64_t, 4> sizes_ = {};
 };
 
-struct Gemm::Descriptors {
+struct LibraryGemm::Descriptors {
   cublasLtMatmulDesc_t plain = nullptr;
   cublasLtMatmulDesc_t biased = nullptr;
   cublasLtMatmulPreference_t preference = nullptr;
@@ -147,7 +140,7 @@ struct Gemm::Descriptors {
   ~Descriptors();
 };
 
-void Gemm::Descriptors::make() {
+void LibraryGemm::Descriptors::make() {
   const CublasLt& lt = cublas_lt();
   for (cublasLtMatmulDesc_t* desc : {&plain, &biased}) {
     check_lt(lt.cublasLtMatmulDescCreate(desc, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -157,7 +150,7 @@ void Gemm::Descriptors::make() {
   set(biased, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
   set(biased, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, static_cast<int32_t>(CUDA_R_16BF));
   check_lt(lt.cublasLtMatmulPreferenceCreate(&preference), "describing a preference");
-  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{Gemm::kWorkspaceBytes});
+  set(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{LibraryGemm::kWorkspaceBytes});
   set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
       CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE);
   for (const auto attribute :
@@ -167,7 +160,7 @@ void Gemm::Descriptors::make() {
   }
 }
 
-Gemm::Descriptors::~Descriptors() {
+LibraryGemm::Descriptors::~Descriptors() {
   const CublasLt& lt = cublas_lt();
   for (const cublasLtMatmulDesc_t desc : {plain, biased}) {
     if (desc != nullptr) lt.cublasLtMatmulDescDestroy(desc);
@@ -175,61 +168,53 @@ Gemm::Descriptors::~Descriptors() {
   if (preference != nullptr) lt.cublasLtMatmulPreferenceDestroy(preference);
 }
 
-Gemm::Gemm(const std::shared_ptr<core::DeviceContext>& context, int device,
-           const std::vector<GemmShape>& shapes, int32_t max_rows, const ThinDevice& thin,
-           core::Buffer workspace)
-    : thin_(thin),
-      handle_(make_handle(context, device)),
+LibraryGemm::LibraryGemm(const std::shared_ptr<core::DeviceContext>& context, int device,
+                         core::Buffer workspace)
+    : handle_(make_handle(context, device)),
       workspace_(std::move(workspace)),
       descriptors_(std::make_unique<Descriptors>()) {
   descriptors_->make();
   // Kernels are chosen for a bias that is somewhere.
   const void* const somewhere = workspace_.data();
   set(descriptors_->biased, CUBLASLT_MATMUL_DESC_BIAS_POINTER, somewhere);
-  for (const GemmShape& shape : shapes) plan_shape(shape, max_rows);
 }
 
-Gemm::~Gemm() = default;
+LibraryGemm::~LibraryGemm() = default;
 
-// The first bucket that is cublasLt's.
-int32_t Gemm::first_bucket(const Plan& plan) { return gemm_bucket(plan.thin_rows + 1); }
-
-void Gemm::plan_shape(const GemmShape& shape, int32_t max_rows) {
-  Plan plan{shape,
-            std::min(kThinRows, most_thin_rows(thin_, shape.k, false)),
-            {},
-            {},
-            std::make_unique<Layouts>(shape.out)};
-  if (plan.thin_rows > 0) prepare_thin_gemm(thin_, shape.n, shape.k);
-  for (int32_t bucket = first_bucket(plan); bucket <= gemm_bucket(max_rows); ++bucket) {
-    plan.plain.push_back(choose(descriptors_->plain, plan, bucket, nullptr));
-    if (shape.out != DType::kBF16) continue;
-    plan.biased.push_back(choose(descriptors_->biased, plan, bucket, &plan.plain.back()));
-  }
-  plans_.push_back(std::move(plan));
+int32_t LibraryGemm::add(const Shape& shape) {
+  require(!shape.biased || shape.out == DType::kBF16, "gemm: an f32 out takes no bias");
+  plans_.push_back({shape, {}, std::make_unique<Layouts>(shape.out)});
+  return static_cast<int32_t>(plans_.size()) - 1;
 }
 
-// A kernel for every row count of the bucket: `preferred` if it will do, so that fewer are loaded,
-// else the best for the most rows.
-cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const Plan& plan, int32_t bucket,
-                                  const cublasLtMatmulAlgo_t* preferred) {
-  const auto runs_all = [&](const cublasLtMatmulAlgo_t& algo) {
-    return runs(desc, plan, most_rows(bucket), algo) && runs(desc, plan, fewest_rows(bucket), algo);
-  };
-  const GemmShape& shape = plan.shape;
+void LibraryGemm::prepare(int32_t shape, int32_t bucket) {
+  Plan& plan = plans_.at(static_cast<size_t>(shape));
+  const auto index = static_cast<size_t>(bucket);
+  if (plan.algos.size() <= index) plan.algos.resize(index + 1);
+  if (!plan.algos[index]) plan.algos[index] = choose(plan, bucket);
+}
+
+cublasLtMatmulDesc_t LibraryGemm::description_of(const Plan& plan) const {
+  return plan.shape.biased ? descriptors_->biased : descriptors_->plain;
+}
+
+// A kernel for every row count of the bucket, the best for the most rows if it will do.
+cublasLtMatmulAlgo_t LibraryGemm::choose(const Plan& plan, int32_t bucket) {
+  const Shape& shape = plan.shape;
   Layouts& layouts = *plan.layouts;
-  if (preferred != nullptr && runs_all(*preferred)) return *preferred;
   for (const int64_t rows : {most_rows(bucket), fewest_rows(bucket)}) {
     layouts.describe(shape, rows, shape.k, shape.k, shape.n);
     cublasLtMatmulHeuristicResult_t candidates[kMaxCandidates] = {};
     int found = 0;
     const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoGetHeuristic(
-        static_cast<cublasLtHandle_t>(handle_.data()), desc, layouts.weight(), layouts.x(),
-        layouts.out(), layouts.out(), descriptors_->preference, kMaxCandidates, candidates, &found);
+        static_cast<cublasLtHandle_t>(handle_.data()), description_of(plan), layouts.weight(),
+        layouts.x(), layouts.out(), layouts.out(), descriptors_->preference, kMaxCandidates,
+        candidates, &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) continue;
     check_lt(status, "choosing a kernel");
     for (int i = 0; i < found; ++i) {
-      if (runs_all(candidates[i].algo)) return candidates[i].algo;
+      const cublasLtMatmulAlgo_t& algo = candidates[i].algo;
+      if (runs(plan, most_rows(bucket), algo) && runs(plan, fewest_rows(bucket), algo)) return algo;
     }
   }
   throw core::Error("ERR_UNSUPPORTED", "cublasLt has no kernel for a weight of [" +
@@ -238,59 +223,38 @@ cublasLtMatmulAlgo_t Gemm::choose(cublasLtMatmulDesc_t desc, const Plan& plan, i
                                            std::to_string(most_rows(bucket)) + " rows");
 }
 
-bool Gemm::runs(cublasLtMatmulDesc_t desc, const Plan& plan, int64_t rows,
-                const cublasLtMatmulAlgo_t& algo) {
-  const GemmShape& shape = plan.shape;
+bool LibraryGemm::runs(const Plan& plan, int64_t rows, const cublasLtMatmulAlgo_t& algo) {
+  const Shape& shape = plan.shape;
   Layouts& layouts = *plan.layouts;
   layouts.describe(shape, rows, shape.k, shape.k, shape.n);
   cublasLtMatmulHeuristicResult_t result = {};
   const cublasStatus_t status = cublas_lt().cublasLtMatmulAlgoCheck(
-      static_cast<cublasLtHandle_t>(handle_.data()), desc, layouts.weight(), layouts.x(),
-      layouts.out(), layouts.out(), &algo, &result);
+      static_cast<cublasLtHandle_t>(handle_.data()), description_of(plan), layouts.weight(),
+      layouts.x(), layouts.out(), layouts.out(), &algo, &result);
   return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kWorkspaceBytes;
 }
 
-const Gemm::Plan& Gemm::plan_of(const Matrix& weight, DType out) const {
-  const auto found = std::find_if(plans_.begin(), plans_.end(), [&](const Plan& plan) {
-    return plan.shape.n == weight.rows && plan.shape.k == weight.cols && plan.shape.out == out;
-  });
-  require(found != plans_.end(), "gemm: the shape was not reserved");
-  return *found;
-}
-
-bool Gemm::is_thin(int64_t rows, const Matrix& weight, bool normed) const {
-  const bool stays_thin = !normed && weight.cols <= kThinAddedColumns;
-  return rows <= (stays_thin ? kThinAddedRows : kThinRows) &&
-         rows <= most_thin_rows(thin_, static_cast<int32_t>(weight.cols), normed);
-}
-
-void Gemm::run(const Matrix& x, const Matrix& weight, const void* bias, const Matrix& out,
-               cudaStream_t stream) {
-  require_matrix(x, DType::kBF16, 0, weight.cols, "gemm: x must be [rows, k] bf16");
-  require_matrix(weight, DType::kBF16, 1, x.cols, "gemm: weight must be [n, k] bf16");
-  require_matrix(out, out.dtype, x.rows, weight.rows, "gemm: out must be [rows, n]");
-  require(is_aligned(x.data) && is_aligned(weight.data) && is_aligned(out.data) && is_aligned(bias),
+void LibraryGemm::run(int32_t shape, const Matrix& x, const core::Linear& linear, const Matrix& out,
+                      cudaStream_t stream) {
+  Plan& plan = plans_.at(static_cast<size_t>(shape));
+  require(linear.n == plan.shape.n && linear.k == plan.shape.k && out.dtype == plan.shape.out &&
+              (linear.bias != nullptr) == plan.shape.biased,
+          "gemm: the weight does not fit its plan");
+  require(is_aligned(x.data) && is_aligned(linear.values) && is_aligned(out.data) &&
+              is_aligned(linear.bias),
           "gemm: matrices must start on 16 bytes");
-  if (x.rows == 0) return;
-
-  const Plan& plan = plan_of(weight, out.dtype);
-  if (x.rows <= plan.thin_rows) {
-    thin_gemm(stream, thin_, {.x = x, .weight = weight, .bias = bias, .out = out});
-    return;
-  }
-  const std::vector<cublasLtMatmulAlgo_t>& algos = bias == nullptr ? plan.plain : plan.biased;
-  const auto bucket = static_cast<size_t>(gemm_bucket(x.rows) - first_bucket(plan));
-  require(bucket < algos.size(), "gemm: more rows than were reserved, or a bias for an f32 out");
-  const cublasLtMatmulDesc_t desc = bias == nullptr ? descriptors_->plain : descriptors_->biased;
-  if (bias != nullptr) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  const auto bucket = static_cast<size_t>(library_bucket(x.rows));
+  require(bucket < plan.algos.size() && plan.algos[bucket], "gemm: more rows than were reserved");
+  const cublasLtMatmulDesc_t desc = description_of(plan);
+  if (plan.shape.biased) set(desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, linear.bias);
   Layouts& layouts = *plan.layouts;
-  layouts.describe(plan.shape, x.rows, weight.stride, x.stride, out.stride);
+  layouts.describe(plan.shape, x.rows, linear.k, x.stride, out.stride);
   const float one = 1;
   const float zero = 0;
   check_lt(cublas_lt().cublasLtMatmul(
-               static_cast<cublasLtHandle_t>(handle_.data()), desc, &one, weight.data,
+               static_cast<cublasLtHandle_t>(handle_.data()), desc, &one, linear.values,
                layouts.weight(), x.data, layouts.x(), &zero, out.data, layouts.out(), out.data,
-               layouts.out(), &algos[bucket], workspace_.data(), workspace_.bytes(), stream),
+               layouts.out(), &*plan.algos[bucket], workspace_.data(), workspace_.bytes(), stream),
            "multiplying");
 }
 
