@@ -62,7 +62,7 @@ module.exports = {
       name: 'index-is-for-outsiders',
       comment: 'src/index.ts is the public face; inside, import the file itself',
       severity: 'error',
-      from: { path: '^src/' },
+      from: { path: '^src/', pathNot: '^src/require\\.cts$' },
       to: { path: '^src/index\\.ts$' },
     },
     {

@@ -2,7 +2,7 @@
 
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
-import { PermafrostError } from './errors.js';
+import { PermafrostError, reasonOf } from './errors.js';
 
 /** Bounds the files of settings; config.json has the same bound in native/model/config.cc. */
 export const MAX_SETTINGS_BYTES = 16 * 2 ** 20;
@@ -86,5 +86,5 @@ async function isLink(path: string): Promise<boolean> {
 function reason(cause: unknown): string {
   const { code } = cause as NodeJS.ErrnoException;
   if (code === 'ENXIO') return 'it is a socket or a device';
-  return cause instanceof Error ? cause.message : String(cause);
+  return reasonOf(cause);
 }

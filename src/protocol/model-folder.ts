@@ -7,7 +7,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { readCheckpointFile } from './checkpoint-file.js';
-import { type ErrorCode, PermafrostError } from './errors.js';
+import { type ErrorCode, PermafrostError, reasonOf } from './errors.js';
 
 /** Errors that a wrong folder can be the cause of. */
 const CODES: ReadonlySet<ErrorCode> = new Set([
@@ -79,7 +79,7 @@ function hasWeights(names: readonly string[]): boolean {
 function whyNoFolder(path: string, reason: unknown): string {
   const { code } = reason as NodeJS.ErrnoException;
   if (code !== 'ENOENT' && code !== 'ENOTDIR') {
-    return `the model folder ${path} can't be read: ${reason instanceof Error ? reason.message : String(reason)}`;
+    return `the model folder ${path} can't be read: ${reasonOf(reason)}`;
   }
   const missing = `the model folder ${path} does not exist`;
   if (/\/(https?|hf|s3|gs|file):\//.test(path)) {
