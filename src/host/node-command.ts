@@ -4,7 +4,7 @@
  */
 
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, readlinkSync } from 'node:fs';
+import { accessSync, constants, readlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -12,14 +12,17 @@ import { PermafrostError } from '../protocol/errors.js';
 import { SCHEDULER_MARKER } from '../protocol/scheduler-marker.js';
 
 const MIN_MAJOR = 20;
-/** What runs in this process, whatever became of the file that it was. */
+/** What runs in this process, whatever became of the file that it was: an update may have come. */
 const OWN_EXECUTABLE = '/proc/self/exe';
 const PROBE = `process.versions.bun || process.versions.deno ? '' : 'node ' + process.versions.node`;
 /** A Node answers in 40 ms; an application that is none may never do. */
 const PROBE_TIMEOUT_MS = 20_000;
 
 export interface NodeCommand {
+  /** What is executed. */
   readonly path: string;
+  /** The path by which people know it. */
+  readonly name: string;
   /** What its environment must have besides. */
   readonly env: Readonly<Record<string, string>>;
   /** It is the program of this process, as which it was started. */
@@ -40,14 +43,14 @@ export async function findNode(search: NodeSearch): Promise<NodeCommand> {
   if (nodePath !== null) {
     const path = nodePath.includes('/') ? nodePath : onPath(nodePath, env)[0];
     const problem = path === undefined ? 'it is not on the PATH' : await probe(path, {}, search);
-    if (path !== undefined && problem === null) return { path, env: {}, isOwn: false };
+    if (path !== undefined && problem === null) return { path, name: path, env: {}, isOwn: false };
     throw new PermafrostError(
       'ERR_BAD_OPTION',
       `nodePath (or PERMAFROST_NODE): '${nodePath}' is no Node ${MIN_MAJOR} or later: ${problem}`,
     );
   }
   const application = describeApplication();
-  if (application === null) return { path: ownExecutable(), env: {}, isOwn: true };
+  if (application === null) return { ...ownExecutable(), env: {}, isOwn: true };
 
   const asNode = { ELECTRON_RUN_AS_NODE: '1' };
   const candidates = [
@@ -57,18 +60,13 @@ export async function findNode(search: NodeSearch): Promise<NodeCommand> {
   const problems: string[] = [];
   for (const candidate of candidates) {
     const problem = await probe(candidate.path, candidate.env, search);
-    if (problem === null) return { ...candidate, isOwn: false };
+    if (problem === null) return { ...candidate, name: candidate.path, isOwn: false };
     problems.push(`'${candidate.path}': ${problem}`);
   }
   throw new PermafrostError(
     'ERR_PROCESS',
     `this process is ${application} ('${process.execPath}'), which would start itself again, and there is no Node ${MIN_MAJOR} or later to run the scheduler process (${problems.join('; ') || "no 'node' on the PATH"}): install one, or name it in the option nodePath or in PERMAFROST_NODE`,
   );
-}
-
-/** The path to start a command by now: an own executable may have been moved or replaced since. */
-export function presentPath({ path, isOwn }: NodeCommand): string {
-  return isOwn && !existsSync(path) ? OWN_EXECUTABLE : path;
 }
 
 /** What this process is, as a noun, when its program does not run the script that it is given. */
@@ -95,11 +93,12 @@ function isSingleExecutable(): boolean {
 }
 
 /** Asks the system first: `process.execPath` can be assigned to. */
-function ownExecutable(): string {
+function ownExecutable(): Pick<NodeCommand, 'path' | 'name'> {
   try {
-    return readlinkSync(OWN_EXECUTABLE).replace(/ \(deleted\)$/, '');
+    return { path: OWN_EXECUTABLE, name: readlinkSync(OWN_EXECUTABLE) };
   } catch {
-    return process.execPath;
+    // Without a file system of processes.
+    return { path: process.execPath, name: process.execPath };
   }
 }
 

@@ -9,7 +9,6 @@ import type { HostMessage, SchedulerHello, SchedulerMessage } from '../protocol/
 import type { DeviceChoice } from '../protocol/options.js';
 import { SCHEDULER_MARKER } from '../protocol/scheduler-marker.js';
 import { VERSION } from '../protocol/version.js';
-import { presentPath } from './node-command.js';
 import type { SchedulerConnection, SchedulerListener } from './scheduler-connection.js';
 import type { SchedulerLaunch } from './scheduler-launch.js';
 
@@ -90,7 +89,8 @@ class SchedulerProcess implements SchedulerConnection {
     const { node, env, reserve } = this.#launch;
     try {
       const child = reserve.lend(() =>
-        spawn(presentPath(node), args, {
+        spawn(node.path, args, {
+          argv0: node.name,
           detached: true,
           // What is printed by mistake is shown, and can't reach the host's standard output.
           stdio: ['ignore', STDERR_FD, 'inherit', 'pipe'],
@@ -218,9 +218,9 @@ class SchedulerProcess implements SchedulerConnection {
     const { node, entry } = this.#launch;
     const what =
       this.#spawnError === null
-        ? `the scheduler process ('${node.path} ${entry}') did not come up`
+        ? `the scheduler process ('${node.name} ${entry}') did not come up`
         : 'there is no scheduler process';
-    const advice = node.isOwn ? '' : `; is '${node.path}' a Node that can run it?`;
+    const advice = node.isOwn ? '' : `; is '${node.name}' a Node that can run it?`;
     return new PermafrostError('ERR_PROCESS', `${what}: ${reason}${advice}`);
   }
 }

@@ -4,8 +4,8 @@ import type { PermafrostError } from '../protocol/errors.js';
 import type { ChunkRecord } from '../protocol/messages.js';
 import type { ValidRequest } from '../protocol/request-validation.js';
 import type { StreamChunk } from '../protocol/requests.js';
-import type { RequestResult } from './result-gathering.js';
 import { type OpenRequest, openRequest, type RequestPort } from './request-port.js';
+import type { RequestResult } from './result-gathering.js';
 
 /** How much of a choice the consumer's pieces have covered. */
 interface Covered {

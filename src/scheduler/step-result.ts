@@ -1,11 +1,11 @@
 import { PermafrostError } from '../protocol/errors.js';
+import { logprobStride } from '../protocol/logprob-words.js';
 import {
   RESULT_HEADER_WORDS,
   RESULT_ROW_WORDS,
   ResultHeader,
   RowFlag,
 } from '../protocol/step-block.js';
-import { logprobStride } from '../protocol/logprob-words.js';
 import type { WordBuffer } from './word-buffer.js';
 
 /** A float32 that is no number. */

@@ -17,7 +17,7 @@ const SEA_FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2';
 /** An answer of an engine, or why there is none; in both cases without processes left behind. */
 const ANSWER_OR_ERROR = `
   try {
-    const engine = await start({ startupTimeoutMs: 60_000 });
+    const engine = await start();
     say((await engine.generate('17+25=', ANSWER)).text);
     await engine.close();
   } catch ({ code, message }) {
@@ -58,6 +58,19 @@ describe('an application', () => {
     expect(said).toEqual(['42', []]);
     // Electron is asked whether it runs as Node; nobody else is started.
     expect(starts()).toBe(pretend.includes('electron') ? 1 : 0);
+  });
+
+  test('made with Electron runs the scheduler process itself where it can run as Node', async () => {
+    const folder = temporaryFolder();
+    const { path, starts } = writeApplication(folder, ANSWER_OR_ERROR);
+    const electron = join(folder, 'electron');
+    const asNode = `if [ "$ELECTRON_RUN_AS_NODE" = 1 ]; then exec '${process.execPath}' "$@"; fi`;
+    writeFileSync(electron, `#!/bin/sh\n${asNode}\nexec '${path}'\n`);
+    chmodSync(electron, 0o755);
+    const pretend = `process.execPath = ${JSON.stringify(electron)}; process.versions.electron = '31.0.0';`;
+    const { said } = await runHost(pretend + ANSWER_OR_ERROR, { env: { PATH: '/nowhere' } });
+    expect(said).toEqual(['42', []]);
+    expect(starts()).toBe(0);
   });
 
   test('says in one sentence what to do when there is no Node', async () => {

@@ -23,6 +23,8 @@ const STAGGERED: readonly BatchRequest[] = Array.from({ length: 50 }, (_, index)
   params: { ...ENDLESS, maxTokens: 20 + 2 * index },
 }));
 
+/** After it a wait has failed: on a machine that has a lot to do, what takes 50 ms can take 5 s. */
+const LIMIT_MS = 60_000;
 const IS_SHORT = process.env.PERMAFROST_CHAOS === 'short';
 
 /** Waits until `holds` does, or fails after `limitMs`. */
@@ -161,7 +163,7 @@ describe('losing a process', () => {
     expect(childrenOf(process.pid)).toEqual(before);
   });
 
-  test('of the host ends the scheduler process within a second', async () => {
+  test('of the host ends the scheduler process', async () => {
     const script = `
       import { Engine } from ${JSON.stringify(new URL('index.js', DIST).href)};
       const engine = await Engine.start({ model: ${JSON.stringify(TINY)}, devices: ['cpu'] });
@@ -179,7 +181,7 @@ describe('losing a process', () => {
     if (scheduler === undefined) throw new Error('the host has no scheduler process');
     host.kill('SIGKILL');
     await exited;
-    await until(() => !isRunning(scheduler), 1000, 'the scheduler process ended');
+    await until(() => !isRunning(scheduler), LIMIT_MS, 'the scheduler process ended');
   });
 
   test('close() ends the process, fails what is pending and may be called again', async () => {
@@ -202,11 +204,14 @@ test('a host with an idle engine ends by itself, also when the engine restarts j
     import { Engine } from ${JSON.stringify(new URL('index.js', DIST).href)};
     const engine = await Engine.start({ model: ${JSON.stringify(TINY)}, devices: ['cpu'] });
     const children = () => readFileSync('/proc/self/task/' + process.pid + '/children', 'utf8');
-    engine.on('restart', ({ attempt }) => console.log('restart', attempt));
+    // It is not told of the loss before it waits for something.
+    const waiting = setInterval(() => {}, 1000);
+    engine.on('restart', ({ attempt }) => {
+      console.log('restart', attempt);
+      clearInterval(waiting);
+    });
     engine.on('startup', () => console.log('child', children()));
     process.kill(Number(children()), 'SIGKILL');
-    // It is not told of the loss before it waits for something.
-    setTimeout(() => {}, 1500);
   `;
   const host = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -217,7 +222,7 @@ test('a host with an idle engine ends by itself, also when the engine restarts j
   expect(code).toBe(0);
   expect(lines).toContain('restart 1');
   const pids = lines.flatMap((line) => /child (\d+)/.exec(line)?.[1] ?? []);
-  await until(() => !pids.some((pid) => isRunning(Number(pid))), 1000, 'no process is left');
+  await until(() => !pids.some((pid) => isRunning(Number(pid))), LIMIT_MS, 'no process is left');
 });
 
 test('two engines in one host work side by side', async () => {
@@ -262,7 +267,7 @@ describe('a fault', () => {
       const firstCaptures = engine.captures.length;
       await expectUndisturbed(engine, () => engine.disturb(action, 'cpu:1'));
       expect(engine.restarts).toEqual([]);
-      await until(() => numReady(engine) === 3, 5000, 'the new worker is ready');
+      await until(() => numReady(engine) === 3, LIMIT_MS, 'the new worker is ready');
       expect(engine.devices).toContainEqual(
         expect.objectContaining({ kind: 'lost', device: 'cpu:1' }),
       );
@@ -275,19 +280,29 @@ describe('a fault', () => {
   test('that makes the same worker exit again at once leaves its device out', async () => {
     await using engine = await DisturbedEngine.start({ model: TINY, devices: ['cpu:0', 'cpu:1'] });
     engine.disturb('exit', 'cpu:1');
-    await until(() => numReady(engine) === 3, 10_000, 'the new worker is ready');
+    await until(() => numReady(engine) === 3, LIMIT_MS, 'the new worker is ready');
     engine.disturb('exit', 'cpu:1');
-    await until(() => engine.devices.at(-1)?.kind === 'left-out', 10_000, 'it is left out');
+    await until(() => engine.devices.at(-1)?.kind === 'left-out', LIMIT_MS, 'it is left out');
     const rows = await collect(engine.batch([{ prompt: '17+25=', params: { temperature: 0 } }]));
     expect(rows).toMatchObject([{ completion: { text: '42' } }]);
     expect(engine.restarts).toEqual([]);
+  });
+
+  test('that hangs a worker does not keep close() from ending the process', async () => {
+    const engine = await DisturbedEngine.start({ model: TINY, devices: ['cpu:0'] });
+    const rows = collect(engine.batch(STAGGERED));
+    engine.disturb('hang', 'cpu:0');
+    await engine[Symbol.asyncDispose]();
+    expect((await rows).at(-1)).toMatchObject({ error: { code: 'ERR_CLOSED' } });
+    expect(engine.pids.filter(isRunning)).toEqual([]);
   });
 
   test('that hangs a worker is cured by another process', async () => {
     await using engine = await DisturbedEngine.start({
       model: TINY,
       devices: ['cpu:0', 'cpu:1'],
-      stepTimeoutMs: 1000,
+      // Far above what a step takes here, also on a machine that has a lot to do.
+      stepTimeoutMs: 5000,
     });
     await expectUndisturbed(engine, () => engine.disturb('hang', 'cpu:0'));
     expect(engine.restarts).toMatchObject([{ reason: expect.stringContaining('cpu:0') }]);

@@ -40,7 +40,7 @@ test.each(['vmThreads', 'vmForks'])('a test of an application in vitest with %s'
         writeFile: writeFileSync,
       };
       expect(await exercise(permafrost, files)).toBe('all well');
-    }, 60_000);`,
+    }, 300_000);`,
   );
   const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
   const args = [vitest, 'run', '--root', folder, '--pool', pool];

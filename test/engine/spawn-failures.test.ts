@@ -129,16 +129,25 @@ describe('a restart keeps what it needs', () => {
     expect(code).toBe(0);
   });
 
-  test('when the executable was removed, as an update does', async () => {
+  test.each([
+    ['removed', ''],
+    [
+      'replaced by something else',
+      `fs.writeFileSync(process.execPath, '#!/bin/false', { mode: 0o755 });`,
+    ],
+  ])('when the executable was %s, as an update does', async (_, replace) => {
     const node = join(temporaryFolder(), 'node');
     try {
       linkSync(process.execPath, node);
     } catch {
       copyFileSync(process.execPath, node);
     }
-    const { code, said } = await runHost(restartAfter('fs.unlinkSync(process.execPath);'), {
-      node,
-    });
+    const { code, said } = await runHost(
+      restartAfter(`fs.unlinkSync(process.execPath); ${replace}`),
+      {
+        node,
+      },
+    );
     expect(said).toEqual(RESTARTED);
     expect(code).toBe(0);
   });

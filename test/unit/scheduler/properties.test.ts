@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Sequence } from '../../../src/scheduler/sequence.js';
 import { logprobStride } from '../../../src/protocol/logprob-words.js';
+import type { Sequence } from '../../../src/scheduler/sequence.js';
 import { Cluster, type RequestShape, requestOf } from './cluster.js';
 import { fakeLogprob, undisturbed } from './fake-model.js';
 import { checkInvariants } from './invariants.js';
