@@ -13,11 +13,23 @@ export function completionLogprobs(entries: readonly ChoiceLogprob[], text: stri
   return {
     tokens: entries.map(tokenText),
     token_logprobs: entries.map(finiteLogprob),
-    top_logprobs: entries.map((entry) =>
-      Object.fromEntries([...entry.top, entry].map((one) => [tokenText(one), finiteLogprob(one)])),
-    ),
+    top_logprobs: entries.map(likeliest),
     text_offset: textOffsets(entries, text),
   };
+}
+
+/**
+ * By text, the token itself among them. Where several ids have one text, the likeliest has it and the
+ * others are told by their ids: none is lost.
+ */
+function likeliest(entry: ChoiceLogprob): Record<string, number> {
+  const byId = new Map([...entry.top, entry].map((one) => [one.tokenId, one]));
+  const named = new Map<string, number>();
+  for (const one of [...byId.values()].sort((a, b) => b.logprob - a.logprob)) {
+    const text = tokenText(one);
+    named.set(named.has(text) ? idText(one) : text, finiteLogprob(one));
+  }
+  return Object.fromEntries(named);
 }
 
 /** The form of `/v1/chat/completions`. */
@@ -41,8 +53,13 @@ function chatToken(token: TokenLogprob) {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-function tokenText({ tokenId, bytes }: TokenLogprob): string {
-  if (bytes === undefined) return `token_id:${tokenId}`;
+function idText({ tokenId }: TokenLogprob): string {
+  return `token_id:${tokenId}`;
+}
+
+function tokenText(token: TokenLogprob): string {
+  const { bytes } = token;
+  if (bytes === undefined) return idText(token);
   try {
     return decoder.decode(Uint8Array.from(bytes));
   } catch {

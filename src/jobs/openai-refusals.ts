@@ -13,12 +13,25 @@ export const refused = z
   })
   .optional();
 
-/** A field of which only the value that changes nothing is taken. */
-export function only<const Value>(expected: Value) {
-  const text = JSON.stringify(expected);
+/** A field that says nothing as long as there is nothing in it: a list, an object or a text. */
+export const onlyEmpty = z
+  .custom<undefined>(isEmpty, {
+    error: 'is not supported, unless it is empty',
+    params: UNSUPPORTED,
+  })
+  .optional();
+
+function isEmpty(value: unknown): boolean {
+  if (value === '') return true;
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
+
+/** A field of which only the values that change nothing are taken. */
+export function only<const Values extends readonly unknown[]>(...expected: Values) {
+  const texts = expected.map((value) => JSON.stringify(value));
   return z
-    .custom<Value>((value) => JSON.stringify(value) === text, {
-      error: `only ${text} is supported`,
+    .custom<Values[number]>((value) => texts.includes(JSON.stringify(value)), {
+      error: `only ${texts.join(' and ')} ${texts.length > 1 ? 'are' : 'is'} supported`,
       params: UNSUPPORTED,
     })
     .optional();

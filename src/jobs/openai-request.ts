@@ -9,6 +9,7 @@ import {
   type CompletionBody,
   chatBodySchema,
   completionBodySchema,
+  customIdSchema,
   type Endpoint,
   lineSchema,
 } from './openai-schema.js';
@@ -32,7 +33,7 @@ export type ParsedLine =
     };
 
 /** As much as an error row can say of a line. */
-const identifiedSchema = z.looseObject({ custom_id: z.string().min(1) });
+const identifiedSchema = z.looseObject({ custom_id: customIdSchema });
 
 /**
  * Reads one line. Errors are data, since a bad line must not end a job: ERR_BAD_LINE for what is
@@ -41,8 +42,9 @@ const identifiedSchema = z.looseObject({ custom_id: z.string().min(1) });
 export function parseBatchLine(text: string): ParsedLine {
   let customId: string | null = null;
   try {
-    const value = parseJson(text);
-    customId = customIdOf(value);
+    const given = parseJson(text);
+    customId = customIdOf(given);
+    const value = text.includes('null') ? withoutNulls(given, KEPT_NULLS) : given;
     const line = check(lineSchema, value, []);
     return { kind: 'request', customId: line.custom_id, ...readBody(line.url, line.body) };
   } catch (error) {
@@ -79,13 +81,12 @@ function customIdOf(value: unknown): string | null {
 }
 
 function readBody(endpoint: Endpoint, body: Readonly<Record<string, unknown>>) {
-  const given = withoutNulls(body);
   if (endpoint === '/v1/completions') {
-    const completion = check(completionBodySchema, given, ['body']);
+    const completion = check(completionBodySchema, body, ['body']);
     const { model, prompt: prompts, max_tokens: maxTokens, logprobs } = completion;
     return { endpoint, model, prompts, params: toParams(completion, { maxTokens, logprobs }) };
   }
-  const chat = check(chatBodySchema, given, ['body']);
+  const chat = check(chatBodySchema, body, ['body']);
   const limits = {
     maxTokens: chat.max_completion_tokens ?? chat.max_tokens,
     logprobs: chat.logprobs === true ? (chat.top_logprobs ?? 0) : undefined,
@@ -98,11 +99,32 @@ function readBody(endpoint: Endpoint, body: Readonly<Record<string, unknown>>) {
   };
 }
 
-/** Clients write null for what they leave out. */
-function withoutNulls(body: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
-  if (!Object.values(body).includes(null)) return body;
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+/** What is not ours to read: in a JSON schema and in a template's variables a null is a value. */
+const KEPT_NULLS: NullPaths = {
+  body: { response_format: { json_schema: { schema: true } }, chat_template_kwargs: true },
+};
+
+interface NullPaths {
+  readonly [name: string]: NullPaths | true;
 }
+
+/** Clients write null for what they leave out, also in the objects of a body. */
+function withoutNulls(value: unknown, kept: NullPaths): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    const isOfObjects = value.some((one) => typeof one === 'object' && one !== null);
+    return isOfObjects ? value.map((one) => withoutNulls(one, NOTHING_KEPT)) : value;
+  }
+  const entries = Object.entries(value).filter(([, inner]) => inner !== null);
+  return Object.fromEntries(
+    entries.map(([name, inner]) => {
+      const keptThere = Object.hasOwn(kept, name) ? kept[name] : NOTHING_KEPT;
+      return [name, keptThere === true ? inner : withoutNulls(inner, keptThere ?? NOTHING_KEPT)];
+    }),
+  );
+}
+
+const NOTHING_KEPT: NullPaths = {};
 
 /** What the two endpoints name differently. */
 type Limits = { readonly [Name in 'maxTokens' | 'logprobs']: number | undefined };

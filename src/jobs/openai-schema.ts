@@ -10,8 +10,15 @@
 
 import * as z from 'zod';
 import { jsonObjectSchema } from '../protocol/json-object.js';
-import { only, refused, UNSUPPORTED } from './openai-refusals.js';
+import { boundedList, shortList } from './openai-list.js';
+import { only, onlyEmpty, refused, UNSUPPORTED } from './openai-refusals.js';
 import { refuseEndsBesideJson, responseFormat } from './openai-response-format.js';
+
+/** By hand: what it is made of is never looked at. */
+function isRecordOfTexts(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((one) => typeof one === 'string');
+}
 
 /**
  * Bookkeeping between a client and its provider, documented as without effect on the output, or
@@ -19,7 +26,9 @@ import { refuseEndsBesideJson, responseFormat } from './openai-response-format.j
  */
 const withoutEffect = {
   user: z.string().optional(),
-  metadata: z.record(z.string(), z.string()).optional(),
+  metadata: z
+    .custom<object>(isRecordOfTexts, 'must be an object of which the values are texts')
+    .optional(),
   store: z.boolean().optional(),
   service_tier: z.string().optional(),
   safety_identifier: z.string().optional(),
@@ -33,22 +42,23 @@ const withoutEffect = {
 
 /** What other engines take in such bodies and this one does not. */
 const refusedExtensions = {
-  stream_options: refused,
+  stream_options: onlyEmpty,
   add_special_tokens: refused,
   allowed_token_ids: refused,
-  bad_words: refused,
+  bad_words: onlyEmpty,
   guided_choice: refused,
   guided_grammar: refused,
   guided_json: refused,
   guided_regex: refused,
-  length_penalty: refused,
-  priority: refused,
+  length_penalty: only(1),
+  priority: only(0),
   prompt_logprobs: refused,
   structured_outputs: refused,
   truncate_prompt_tokens: refused,
 };
 
 const MAX_TOKEN_ID = 2 ** 31 - 1;
+const MAX_LOGIT_BIAS = 512;
 const tokenId = z.int().min(0).max(MAX_TOKEN_ID);
 
 const sampling = {
@@ -67,14 +77,25 @@ const sampling = {
   stop: z
     .preprocess(
       (value) => (typeof value === 'string' ? [value] : value),
-      z.array(z.string().min(1), 'must be a text or a list of texts').max(16),
+      shortList(z.string().min(1), 16, 'texts'),
     )
     .optional(),
-  stop_token_ids: z.array(tokenId).max(8).optional(),
+  stop_token_ids: shortList(tokenId, 8, 'token ids').optional(),
   ignore_eos: z.boolean().optional(),
   logit_bias: z
-    .record(z.string().regex(/^(0|[1-9]\d*)$/, 'must be a token id'), z.number().min(-100).max(100))
-    .refine((bias) => Object.keys(bias).length <= 512, 'has more than 512 token ids')
+    .unknown()
+    .superRefine((value, context) => {
+      const count = typeof value === 'object' && value !== null ? Object.keys(value).length : 0;
+      if (count <= MAX_LOGIT_BIAS) return;
+      const message = `has ${count} token ids, and at most ${MAX_LOGIT_BIAS} are possible`;
+      context.issues.push({ code: 'custom', message, input: value, continue: false });
+    })
+    .pipe(
+      z.record(
+        z.string().regex(/^(0|[1-9]\d*)$/, 'must be a token id'),
+        z.number().min(-100).max(100),
+      ),
+    )
     .optional(),
   n: z.int().min(1).max(128).optional(),
   response_format: responseFormat,
@@ -108,7 +129,10 @@ function findPromptProblem(value: unknown): PromptProblem | null {
     return value === '' ? { path: [], message: 'is empty' } : null;
   }
   if (!Array.isArray(value)) {
-    return { path: [], message: 'must be a text or a list of token ids' };
+    const isTyped = typeof value === 'object' && value !== null && Object.hasOwn(value, '0');
+    // What JSON.stringify makes of an Int32Array.
+    const cause = isTyped ? ', not an object of numbered fields, as a typed array becomes' : '';
+    return { path: [], message: `must be a text or a list of token ids${cause}` };
   }
   if (value.length === 0) return { path: [], message: 'is empty' };
   for (let index = 0; index < value.length; index++) {
@@ -146,9 +170,9 @@ export const completionBodySchema = z
     logprobs: z.int().min(0).max(20).optional(),
     echo: only(false),
     best_of: only(1),
-    suffix: refused,
-    tools: refused,
-    modalities: refused,
+    suffix: onlyEmpty,
+    tools: onlyEmpty,
+    modalities: only(['text']),
   })
   .refine(hasRoomForMinimum, minimumTooLarge)
   .superRefine(refuseEndsBesideJson);
@@ -178,14 +202,19 @@ const messageSchema = z.strictObject({
   role,
   content: z.preprocess(
     (value) => (typeof value === 'string' ? [{ type: 'text', text: value }] : value),
-    z.array(textPart, 'must be a text or a list of text parts').min(1),
+    boundedList(textPart).refine((parts) => parts.length > 0, 'is empty'),
   ),
-  name: refused,
-  tool_calls: refused,
-  tool_call_id: refused,
+  // Which of several speakers of a role it is.
+  name: z.string().optional(),
+  // What an answer of an API has, and is sent back with it.
+  tool_calls: onlyEmpty,
+  annotations: onlyEmpty,
+  refusal: onlyEmpty,
+  reasoning_content: onlyEmpty,
+  reasoning: onlyEmpty,
   function_call: refused,
-  refusal: refused,
   audio: refused,
+  tool_call_id: refused,
 });
 
 /** What the engine itself gives a template, and the tools that it can't answer. */
@@ -209,16 +238,16 @@ export const chatBodySchema = z
     ...withoutEffect,
     ...refusedExtensions,
     ...sampling,
-    messages: z.array(messageSchema).min(1),
+    messages: boundedList(messageSchema).refine((messages) => messages.length > 0, 'is empty'),
     max_completion_tokens: z.int().min(1).optional(),
     logprobs: z.boolean().optional(),
     top_logprobs: z.int().min(0).max(20).optional(),
     modalities: only(['text']),
-    tool_choice: only('none'),
-    tools: refused,
-    parallel_tool_calls: refused,
-    functions: refused,
-    function_call: refused,
+    tool_choice: only('none', 'auto'),
+    tools: onlyEmpty,
+    parallel_tool_calls: only(true, false),
+    functions: onlyEmpty,
+    function_call: only('none', 'auto'),
     audio: refused,
     prediction: refused,
     reasoning_effort: refused,
@@ -227,7 +256,7 @@ export const chatBodySchema = z
     embeddings: refused,
     chat_template_kwargs: templateOptions,
     chat_template: refused,
-    documents: refused,
+    documents: onlyEmpty,
     add_generation_prompt: only(true),
     continue_final_message: only(false),
     echo: only(false),
@@ -235,7 +264,8 @@ export const chatBodySchema = z
   })
   .refine(hasRoomForMinimum, minimumTooLarge)
   .superRefine(refuseEndsBesideJson)
-  .refine((body) => body.top_logprobs === undefined || body.logprobs === true, {
+  // Without log-probabilities, no alternatives are as many as there are.
+  .refine((body) => !body.top_logprobs || body.logprobs === true, {
     error: 'needs logprobs: true',
     path: ['top_logprobs'],
   })
@@ -277,9 +307,19 @@ const endpoint = z.unknown().transform((value, context): Endpoint => {
   return z.NEVER;
 });
 
+/** A number stands for its digits. One that is not exact could stand for its neighbours too. */
+export const customIdSchema = z.preprocess(
+  (value) => (isExactNumber(value) ? String(value) : value),
+  z.string().min(1),
+);
+
+function isExactNumber(value: unknown): boolean {
+  return typeof value === 'number' && (Number.isSafeInteger(value) || !Number.isInteger(value));
+}
+
 /** A line around its body. */
 export const lineSchema = z.strictObject({
-  custom_id: z.string().min(1),
+  custom_id: customIdSchema,
   method: z.literal('POST'),
   url: endpoint,
   // Checked against the endpoint's own schema; z.record would drop a field named __proto__ here.

@@ -44,7 +44,9 @@ function alternatives(schema: z.core.$ZodType): z.core.$ZodType[] {
       return alternatives(def.innerType);
     case 'pipe':
       // What is prepared or looked at first is told by what it is prepared for.
-      return alternatives(/^(transform|custom)$/.test(def.in._zod.def.type) ? def.out : def.in);
+      return alternatives(
+        /^(transform|custom|unknown)$/.test(def.in._zod.def.type) ? def.out : def.in,
+      );
     case 'union':
       return def.options.flatMap(alternatives);
     default:

@@ -36,7 +36,7 @@ const INPUT = [
   line('url', { prompt: '1+1=' }, { url: '/v1/embeddings' }),
   line('type', { prompt: 42 }),
   line('long', { prompt: '1'.repeat(600) }),
-  line('tools', { prompt: '1+1=', tools: [] }),
+  line('tools', { prompt: '1+1=', tools: [{ type: 'function' }] }),
   line('also-good', { prompt: '905-17=' }),
 ].join('\n');
 

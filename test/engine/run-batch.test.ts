@@ -86,7 +86,7 @@ describe('the files of a job', () => {
   const lines = [
     completionLine('good', { prompt: '17+25=', max_tokens: 8 }),
     'oops',
-    completionLine('tools', { prompt: 'x', tools: [] }),
+    completionLine('tools', { prompt: 'x', tools: [{ type: 'function' }] }),
   ].join('\n');
 
   test('may be standard input and output', async () => {

@@ -56,6 +56,29 @@ describe('the log-probabilities of a completion', () => {
     const { top_logprobs } = completionLogprobs([{ ...token(7, bytesOf('z'), -3), top }], 'z');
     expect(top_logprobs).toEqual([{ x: -0.1, y: -9999, z: -3 }]);
   });
+
+  test('lose none of several ids with one text: the likeliest has it, in any order', () => {
+    const top = [
+      token(5, bytesOf('x'), -2),
+      token(6, bytesOf('x'), -1),
+      token(8, bytesOf('y'), -3),
+    ];
+    const drawn = { ...token(7, bytesOf('x'), -4), top };
+    expect(completionLogprobs([drawn], 'x').top_logprobs).toEqual([
+      { x: -1, 'token_id:5': -2, y: -3, 'token_id:7': -4 },
+    ]);
+    const best = { ...token(6, bytesOf('x'), -1), top: top.toReversed() };
+    expect(completionLogprobs([best], 'x').top_logprobs).toEqual([
+      { x: -1, 'token_id:5': -2, y: -3 },
+    ]);
+  });
+
+  test('have a token of any text', () => {
+    const top = [token(5, bytesOf('__proto__'), -0.1), token(6, bytesOf('constructor'), -2)];
+    const drawn = { ...token(5, bytesOf('__proto__'), -0.1), top };
+    const text = JSON.stringify(completionLogprobs([drawn], '__proto__').top_logprobs);
+    expect(text).toBe('[{"__proto__":-0.1,"constructor":-2}]');
+  });
 });
 
 test('the log-probabilities of a chat have text and bytes of every token', () => {

@@ -292,10 +292,11 @@ describe('a response_format', () => {
 describe('what is not supported', () => {
   test.each([
     ['tools', [{ type: 'function' }]],
-    ['tool_choice', 'auto'],
-    ['parallel_tool_calls', true],
-    ['functions', []],
-    ['function_call', 'auto'],
+    ['tool_choice', 'required'],
+    ['tool_choice', { type: 'function', function: { name: 'f' } }],
+    ['parallel_tool_calls', 'x'],
+    ['functions', [{ name: 'f' }]],
+    ['function_call', { name: 'f' }],
     ['audio', { voice: 'x' }],
     ['modalities', ['text', 'audio']],
     ['prediction', { type: 'content' }],
@@ -308,7 +309,10 @@ describe('what is not supported', () => {
     ['chat_template_kwargs.add_generation_prompt', { add_generation_prompt: false }],
     ['chat_template_kwargs.tools', { tools: [] }],
     ['chat_template', '{{ x }}'],
-    ['documents', []],
+    ['documents', [{ text: 'x' }]],
+    ['bad_words', ['x']],
+    ['priority', 1],
+    ['length_penalty', 0.5],
     ['embeddings', {}],
     ['add_generation_prompt', false],
     ['continue_final_message', true],
@@ -332,9 +336,9 @@ describe('what is not supported', () => {
     ['best_of', 3],
     ['suffix', 'x'],
     ['stream', true],
-    ['stream_options', {}],
-    ['tools', []],
-    ['modalities', ['text']],
+    ['stream_options', { include_usage: true }],
+    ['tools', [{ type: 'function' }]],
+    ['modalities', ['audio']],
     ['add_special_tokens', false],
   ])('completions: %s is refused by name', (field, value) => {
     expect(completion({ [field]: value })).toMatchObject(
@@ -342,15 +346,20 @@ describe('what is not supported', () => {
     );
   });
 
-  test.each(['name', 'tool_calls', 'function_call', 'refusal', 'audio', 'tool_call_id'])(
-    'a message with %s is refused by name',
-    (field) => {
-      const given = [{ role: 'assistant', content: 'x', [field]: 'y' }];
-      expect(chat({ messages: given })).toMatchObject(
-        problem('ERR_UNSUPPORTED', `body.messages[0].${field}`),
-      );
-    },
-  );
+  test.each([
+    ['tool_calls', [{ id: 'x' }]],
+    ['annotations', [{ type: 'url_citation' }]],
+    ['reasoning_content', 'Let me think.'],
+    ['refusal', 'No.'],
+    ['function_call', { name: 'f' }],
+    ['audio', { id: 'x' }],
+    ['tool_call_id', 'x'],
+  ])('a message with %s is refused by name', (field, value) => {
+    const given = [{ role: 'assistant', content: 'x', [field]: value }];
+    expect(chat({ messages: given })).toMatchObject(
+      problem('ERR_UNSUPPORTED', `body.messages[0].${field}`),
+    );
+  });
 });
 
 test.each(['tool', 'function'])('a message of the role %s is refused by name', (role) => {
@@ -366,9 +375,101 @@ test.each(['/v1/embeddings', '/v1/responses', '/v1/moderations'])(
   },
 );
 
+describe('null is the same as left out', () => {
+  const schema = { type: 'object', properties: { a: { enum: [null] } }, default: null };
+
+  test('wherever a body has fields', () => {
+    const given = [{ role: 'user', content: [{ type: 'text', text: 'x', annotations: null }] }];
+    const body = {
+      messages: given,
+      metadata: { a: null },
+      logit_bias: { 5: null, 6: 1 },
+      response_format: {
+        type: 'json_schema',
+        json_schema: { name: null, strict: null, description: null, schema },
+      },
+      chat_template_kwargs: { a: null, b: { c: null } },
+      tools: null,
+    };
+    const { prompt, params } = requestOf(chat(body));
+    expect(prompt).toEqual({
+      messages: [{ role: 'user', content: 'x' }],
+      // A template tells a null from what is not there, and so does a schema.
+      templateOptions: { a: null, b: { c: null } },
+    });
+    expect(params).toEqual({
+      logitBias: { 6: 1 },
+      responseFormat: { type: 'json_schema', schema },
+    });
+  });
+
+  test('beside the body, and for what a line needs', () => {
+    const text = line('/v1/completions', { prompt: 'p' }, { extra: null });
+    expect(parseBatchLine(text)).toMatchObject({ kind: 'request' });
+    expect(completion({ prompt: null })).toMatchObject(
+      problem('ERR_BAD_LINE', 'body.prompt', 'must be a text'),
+    );
+    expect(completion({ stop: ['a', null] })).toMatchObject(
+      problem('ERR_BAD_LINE', 'body.stop[1]: must be a text'),
+    );
+  });
+});
+
+test('a custom_id that is a number is its digits', () => {
+  for (const [custom_id, customId] of [
+    [5, '5'],
+    [0, '0'],
+    [-1, '-1'],
+    [1.5, '1.5'],
+  ]) {
+    const text = line('/v1/completions', { prompt: 'p' }, { custom_id });
+    expect(parseBatchLine(text)).toMatchObject({ kind: 'request', customId });
+    const bad = line('/v1/completions', {}, { custom_id });
+    expect(parseBatchLine(bad)).toMatchObject({ kind: 'error', customId });
+  }
+});
+
+test.each([
+  [{ stop: Array.from({ length: 17 }, String) }, 'body.stop: has 17 texts, and at most 16'],
+  [{ stop: '' }, 'body.stop[0]: must be a text that is not empty'],
+  [{ stop_token_ids: [1, 2, 3, 4, 5, 6, 7, 8, 9] }, 'body.stop_token_ids: has 9 token ids'],
+  [
+    { logit_bias: Object.fromEntries(Array.from({ length: 513 }, (_, id) => [id, 1])) },
+    'body.logit_bias: has 513 token ids, and at most 512',
+  ],
+  [
+    { prompt: Int32Array.of(1, 2) },
+    'body.prompt: must be a text or a list of token ids, not an obj',
+  ],
+])('%j says what is wrong', (body, message) => {
+  expect(completion(body)).toMatchObject(problem('ERR_BAD_LINE', message));
+});
+
+describe('a line of millions of wrong elements', () => {
+  const many = (element: string) => `[${Array.from({ length: 2_000_000 }, () => element)}]`;
+
+  test.each([
+    ['messages', '0', 'body.messages[0]: must be an object'],
+    ['messages', '{}', 'body.messages[0].role'],
+    ['messages', '{"role":"user","content":"x"},{"role":5}', 'body.messages[1]'],
+    ['stop', '0', 'body.stop: has 2000000 texts'],
+    ['stop_token_ids', '"x"', 'body.stop_token_ids: has 2000000 token ids'],
+  ])('in %s gets the error of one', (field, element, message) => {
+    const given = { messages, [field]: '@' };
+    const text = line('/v1/chat/completions', given).replace('"@"', many(element));
+    const start = process.memoryUsage().heapUsed;
+    const parsed = parseBatchLine(text);
+    // The line itself is the most of it; an issue for each element took gigabytes.
+    expect(process.memoryUsage().heapUsed - start).toBeLessThan(600 << 20);
+    expect(parsed).toMatchObject(problem('ERR_BAD_LINE', message));
+  });
+});
+
 describe('what has no effect is taken', () => {
-  test('the nulls of a message that a provider sent back', () => {
-    const given = [{ role: 'assistant', content: 'x', refusal: null, tool_calls: null }];
+  test('the empty fields of a message that a provider sent back', () => {
+    const nulls = { refusal: null, tool_calls: null, audio: null, function_call: null, name: null };
+    const empty = { annotations: [], tool_calls: [], reasoning_content: null, reasoning: '' };
+    const given = [{ role: 'assistant', content: 'x', ...nulls, ...empty }];
     const { prompt } = requestOf(chat({ messages: given }));
     expect(prompt).toEqual({ messages: [{ role: 'assistant', content: 'x' }] });
   });
@@ -378,12 +479,16 @@ describe('what has no effect is taken', () => {
     { safety_identifier: 's', prompt_cache_key: 'k', prompt_cache_retention: '24h', store: true },
     { include_stop_str_in_output: false, skip_special_tokens: true, use_beam_search: false },
     { tool_choice: 'none', modalities: ['text'], response_format: { type: 'text' } },
+    { tools: [], tool_choice: 'auto', parallel_tool_calls: true, functions: [], bad_words: [] },
+    { function_call: 'none', documents: [], stream_options: {} },
+    { metadata: {}, top_logprobs: 0, priority: 0, length_penalty: 1 },
   ])('%j', (body) => {
     expect(requestOf(chat(body)).params).toEqual({});
   });
 
   test('the neutral values of completions', () => {
-    expect(requestOf(completion({ echo: false, best_of: 1 })).params).toEqual({});
+    const body = { echo: false, best_of: 1, suffix: '', tools: [], modalities: ['text'] };
+    expect(requestOf(completion(body)).params).toEqual({});
   });
 });
 
@@ -417,7 +522,7 @@ describe('a bad line', () => {
   });
 
   test('without a custom_id is an error', () => {
-    for (const custom_id of [undefined, null, '', 5]) {
+    for (const custom_id of [undefined, null, '', true, [5], 2 ** 53]) {
       const parsed = parseBatchLine(line('/v1/completions', body, { custom_id }));
       expect(parsed).toMatchObject({
         kind: 'error',
