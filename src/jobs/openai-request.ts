@@ -183,9 +183,10 @@ function toResponseFormat(
  */
 function chatPrompt({ messages, chat_template_kwargs: templateOptions }: ChatBody): Prompt {
   return {
-    messages: messages.map(({ role, content }) => ({
+    messages: messages.map(({ role, content, name }) => ({
       role: role === 'developer' ? 'system' : role,
       content: content.map(({ text }) => text).join('\n'),
+      ...(name !== undefined && { name }),
     })),
     ...(templateOptions !== undefined && { templateOptions }),
   };

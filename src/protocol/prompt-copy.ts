@@ -11,8 +11,8 @@ export type CopiedPrompt = string | ChatPrompt | Int32Array;
 export const MAX_TOKEN_ID = 2 ** 31 - 1;
 
 const TOKEN_ID_BYTES = 4;
-/** A message, its role and its content. */
-const VALUES_PER_MESSAGE = 3;
+/** A message, its role, its content and its name. */
+const VALUES_PER_MESSAGE = 4;
 
 const filledText: TakeField = (value, reader) =>
   value === '' ? reader.refuse('a text that is not empty', value) : reader.text(value);
@@ -77,9 +77,10 @@ const ENGINE_TEMPLATE_NAMES = ['messages', 'add_generation_prompt'];
 const MESSAGE_FIELDS: FieldTable = new Map<string, TakeField>([
   ['role', filledText],
   ['content', (value, reader) => reader.text(value)],
+  ['name', (value, reader) => reader.text(value)],
 ]);
 
-const MESSAGE_NAMES = [...MESSAGE_FIELDS.keys()];
+const REQUIRED_MESSAGE_FIELDS = ['role', 'content'];
 
 const CHAT_FIELDS: FieldTable = new Map<string, TakeField>([
   ['messages', copyMessages],
@@ -106,7 +107,7 @@ function copyMessages(value: unknown, reader: RequestReader): ChatMessage[] | un
     reader.fields(value[index], {
       table: MESSAGE_FIELDS,
       target: message,
-      required: MESSAGE_NAMES,
+      required: REQUIRED_MESSAGE_FIELDS,
     });
     reader.leave();
     messages.push(message as unknown as ChatMessage);

@@ -6,6 +6,8 @@ import type { PermafrostError } from './errors.js';
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
+  /** Which of several speakers of the role it is; many templates don't look at it. */
+  readonly name?: string;
 }
 
 /** Text, token ids, or messages for the checkpoint's chat template. */

@@ -160,6 +160,18 @@ describe('a chat line', () => {
     });
   });
 
+  test('gives the names of its speakers to the template', () => {
+    const given = [
+      { role: 'user', name: 'ada', content: 'Hello.' },
+      { role: 'user', content: 'Hi.' },
+    ];
+    expect(requestOf(chat({ messages: given })).prompt).toEqual({ messages: given });
+    const bad = [{ role: 'user', content: 'x', name: 5 }];
+    expect(chat({ messages: bad })).toMatchObject(
+      problem('ERR_BAD_LINE', 'body.messages[0].name: must be a text'),
+    );
+  });
+
   test('gives its chat_template_kwargs to the template', () => {
     const templateOptions = { enable_thinking: false, nested: { list: [1, null, 'x'] } };
     const { prompt } = requestOf(chat({ chat_template_kwargs: templateOptions }));

@@ -37,8 +37,8 @@ describe('a request', () => {
     [{ prompt: { messages: [] } }, 'prompt.messages: must be'],
     [{ prompt: { messages: [{ role: 'user' }] } }, 'prompt.messages[0].content: is missing'],
     [
-      { prompt: { messages: [{ role: 'user', content: 'x', name: 'y' }] } },
-      'messages[0].name: unknown',
+      { prompt: { messages: [{ role: 'user', content: 'x', nickname: 'y' }] } },
+      'messages[0].nickname: unknown',
     ],
     [
       {
