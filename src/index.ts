@@ -2,7 +2,7 @@
 
 export type { BatchInput, BatchOptions } from './host/batch-options.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
-export type { BatchEngine, BatchFileOptions } from './jobs/batch-file-options.js';
+export type { BatchEngine, BatchFileOptions, InputStream } from './jobs/batch-file-options.js';
 export { runBatchFile } from './jobs/run-batch-file.js';
 export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';
 export {
@@ -11,7 +11,7 @@ export {
   type ErrorRecord,
   PermafrostError,
 } from './protocol/errors.js';
-export type { DeviceChoice, EngineOptions } from './protocol/options.js';
+export type { DeviceChoice, EngineOptions, ProductPlanMode } from './protocol/options.js';
 export type {
   CaptureEvent,
   CaptureReport,
