@@ -1,5 +1,6 @@
 /** Random requests that a seed repeats. */
 
+import { PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest } from '../protocol/requests.js';
 import { formatRange, type Range } from './arguments.js';
 
@@ -24,11 +25,19 @@ export interface Lengths {
 /**
  * Lengths that the context holds: the shortest output has room behind the longest prompt, as far as
  * half of the context goes; longer outputs are cut, each by its own prompt.
+ *
+ * @throws ERR_BAD_OPTION when it holds no prompt and output at all.
  */
 export function clipLengths(
   { inputLen, outputLen }: Lengths,
   maxModelLen: number,
 ): Lengths & { readonly warning: string | null } {
+  if (maxModelLen < 2) {
+    throw new PermafrostError(
+      'ERR_BAD_OPTION',
+      `the context holds ${maxModelLen} token: it has no room for a prompt and an output`,
+    );
+  }
   const room = Math.min(outputLen.min, Math.max(1, Math.floor(maxModelLen / 2)));
   const input = clip(inputLen, maxModelLen - room);
   const output = clip(outputLen, maxModelLen - input.min);

@@ -1,7 +1,7 @@
 /** The options that every command with an engine has. */
 
 import { resolve } from 'node:path';
-import { type Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { PermafrostError } from '../protocol/errors.js';
 import { explainFolder } from '../protocol/model-folder.js';
 import {
@@ -89,22 +89,42 @@ export async function checkEngineFlags(flags: EngineFlags): Promise<void> {
   if (problem !== missing) throw new UsageError('no model', { cause: problem });
 }
 
-/** Calls what checks options by their names in the API, and names them as flags in its error. */
-export function inFlags(check: () => void): void {
+/**
+ * Calls what checks options by their names in the API, and names them as flags in its error.
+ *
+ * @throws what `check` throws.
+ */
+export function inFlags<Result>(check: () => Result): Result {
   try {
-    check();
+    return check();
   } catch (error) {
     if (!(error instanceof PermafrostError)) throw error;
-    const message = error.message.replaceAll(
-      /(^|; )(?:params\.)?([a-z]\w*)(?:\[\d+\])?: /g,
-      (_, before: string, name: string) => `${before}${flagOf(name)}: `,
-    );
-    throw new PermafrostError(error.code, message, { cause: error });
+    throw new PermafrostError(error.code, withFlagNames(error.message), { cause: error });
   }
 }
 
-/** `maxNumSeqs` → `--max-num-seqs`; a prompt is an argument. */
-function flagOf(name: string): string {
-  if (name === 'prompt') return 'the prompt';
-  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** Options of the API that are flags too, by their names. */
+const FLAGS: ReadonlyMap<string, string> = new Map(
+  [
+    ...addEngineFlags(new Command()).options.map((option) => option.attributeName()),
+    ...['input', 'output', 'outputErrors', 'resume', 'overwrite', 'maxInflight'],
+    ...['maxTokens', 'temperature'],
+  ].map((name) => [name, `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
+);
+
+/** `maxNumSeqs: …` → `--max-num-seqs: …`; so too inside a sentence, where no other word is meant. */
+export function withFlagNames(message: string): string {
+  return message
+    .replaceAll(/(^|; )(?:params\.)?(\w+)(?:\[\d+\])?: /g, (all, before: string, name: string) =>
+      name === 'prompt' ? `${before}the prompt: ` : replaced(all, before, name, ': '),
+    )
+    .replaceAll(
+      /(^|[ (])([a-z]+(?:[A-Z][a-z]+)+)(?=[ ,;:.)]|$)/g,
+      (all, before: string, name: string) => replaced(all, before, name, ''),
+    );
+}
+
+function replaced(all: string, before: string, name: string, after: string): string {
+  const flag = FLAGS.get(name);
+  return flag === undefined ? all : `${before}${flag}${after}`;
 }

@@ -1,6 +1,7 @@
 /** The end of this process, which waits for nothing that may never come. */
 
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { isatty } from 'node:tty';
 import { EXIT, type ExitCode } from './exit-code.js';
 import type { StandardError } from './standard-error.js';
 
@@ -10,6 +11,9 @@ const FLUSH_MS = 500;
 const FILE_CALLS_MS = 200;
 const POLL_MS = 5;
 
+/** The standard streams that are terminals. */
+const TERMINALS = [0, 1, 2].filter((fd) => isatty(fd));
+
 /** The signals by whose names shells know an exit code. */
 const SIGNAL_OF: Readonly<Partial<Record<ExitCode, NodeJS.Signals>>> = {
   [EXIT.hungUp]: 'SIGHUP',
@@ -18,14 +22,16 @@ const SIGNAL_OF: Readonly<Partial<Record<ExitCode, NodeJS.Signals>>> = {
 };
 
 /**
- * Ends the process with a code. An exit in the ordinary way waits for every file call in Node's
- * threads, and one that blocks, on a dead network mount say, would keep it for ever. Then a signal
- * ends it: the one that a shell reports as the same code, where there is one.
+ * Ends the process with a code, or by the signal that a shell reports as the same code, where an
+ * ordinary exit is not possible: it waits for every file call in Node's threads, and one that blocks,
+ * on a dead network mount say, would keep it for ever; and Node 20 crashes in it when its terminal has
+ * hung up.
  */
 export async function leave(code: ExitCode, standardError: StandardError): Promise<never> {
   await standardError.flush(FLUSH_MS);
-  if (await areFileCallsOver()) process.exit(code);
-  const signal = SIGNAL_OF[code] ?? 'SIGKILL';
+  const isHungUp = TERMINALS.some((fd) => !isatty(fd));
+  if (!isHungUp && (await areFileCallsOver())) process.exit(code);
+  const signal = SIGNAL_OF[code] ?? (isHungUp ? 'SIGHUP' : 'SIGKILL');
   if (signal !== 'SIGKILL') process.removeAllListeners(signal);
   process.kill(process.pid, signal);
   // The signal is on its way.

@@ -3,6 +3,7 @@
 import { Engine } from '../host/engine.js';
 import type { EngineOptions } from '../protocol/options.js';
 import type { RestartEvent } from '../protocol/report.js';
+import { withFlagNames } from './engine-flags.js';
 import { StartError } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
 import type { ProgressDisplay } from './progress.js';
@@ -45,7 +46,7 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
           });
         },
         restart: (event) => progress.say(restartLine(event)),
-        warning: ({ message }) => progress.say(`warning: ${message}`),
+        warning: ({ message }) => progress.say(`warning: ${withFlagNames(message)}`),
       },
     });
   } catch (cause) {

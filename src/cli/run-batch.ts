@@ -16,6 +16,7 @@ import {
   checkEngineFlags,
   type EngineFlags,
   engineOptions,
+  inFlags,
 } from './engine-flags.js';
 import { EXIT, type ExitCode } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
@@ -65,14 +66,16 @@ async function runBatch(
   { progress, interruption }: CommandContext,
 ): Promise<ExitCode> {
   const { input, output, outputErrors, resume, overwrite, maxInflight } = flags;
-  const settings = checkOptions({
-    input,
-    output,
-    ...(outputErrors !== undefined && { outputErrors }),
-    ...(resume !== undefined && { resume }),
-    ...(overwrite !== undefined && { overwrite }),
-    ...(maxInflight !== undefined && { maxInflight }),
-  });
+  const settings = inFlags(() =>
+    checkOptions({
+      input,
+      output,
+      ...(outputErrors !== undefined && { outputErrors }),
+      ...(resume !== undefined && { resume }),
+      ...(overwrite !== undefined && { overwrite }),
+      ...(maxInflight !== undefined && { maxInflight }),
+    }),
+  );
   if (flags.json === true && [output, outputErrors].includes(STANDARD_STREAM)) {
     throw new PermafrostError('ERR_BAD_OPTION', '--json writes to standard output, and so do rows');
   }
@@ -87,11 +90,15 @@ async function runBatch(
       for (const line of more) progress.say(`  ${line}`);
     }
     using _ = interruption.graceful(GRACE);
-    using display = new BatchDisplay({ progress, metrics: () => engine.metrics() });
+    // Rows on the same terminal tell by themselves how it goes, and a live line would be among them.
+    const isBetweenRows = [output, outputErrors].includes(STANDARD_STREAM) && process.stdout.isTTY;
+    using display = isBetweenRows
+      ? null
+      : new BatchDisplay({ progress, metrics: () => engine.metrics() });
     const { signal } = interruption;
-    const onProgress = (now: BatchFileProgress) => display.update(now);
+    const onProgress = (now: BatchFileProgress) => display?.update(now);
     const summary = await runHeld(engine, { ...settings, signal, onProgress }, files);
-    display[Symbol.dispose]();
+    display?.[Symbol.dispose]();
     progress.stop();
     for (const line of summaryLines(summary, flags)) progress.say(line);
     if (flags.json === true) await writeStandardOutput(`${JSON.stringify(summary)}\n`);

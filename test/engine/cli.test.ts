@@ -260,7 +260,7 @@ test('--max-tokens beyond the context is warned of', () => {
 test('capture sizes that no step can use are warned of', () => {
   const { status, stderr } = permafrost('startup', ...ON_TINY, '--capture-sizes', '1000');
   expect(status).toBe(0);
-  expect(stderr).toContain('warning: captureSizes: 1000 is not captured on cpu:0');
+  expect(stderr).toContain('warning: --capture-sizes: 1000 is not captured on cpu:0');
 });
 
 test.each([

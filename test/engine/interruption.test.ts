@@ -1,9 +1,11 @@
 /** How a command ends at a signal, whatever it waits for at that moment. */
 
+import { spawnSync } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { idsOf, longLines, readRows, waitForBytes } from './batch-command.js';
+import { CLI } from './engines.js';
 import {
   namedPipe,
   ON_TINY,
@@ -157,6 +159,35 @@ describe('the first signal', () => {
     expect(command.stderr()).not.toContain('unfinished');
   });
 
+  test('ends a command whose engine does not close', async () => {
+    const args = ['run-batch', '-i', '-', '-o', newOutput(), ...ON_TINY];
+    const command = startCommand(args, { stdin: 'pipe' });
+    await command.says(READY);
+    for (const child of childrenOf(command.child.pid ?? -1)) {
+      process.kill(child, 'SIGSTOP');
+      onTestFinished(() => endProcess(child));
+    }
+    command.child.stdin?.end();
+    await command.says('results: ');
+    command.child.kill('SIGINT');
+    expect(await command.ended).toBe(130);
+    expect(command.stderr()).toMatch(/^interrupted$/m);
+  });
+
+  test('of a terminal that hangs up lets what runs finish', () => {
+    const [input, output] = [inputOf(longLines(4000, { max_tokens: 100 })), newOutput()];
+    const { status, stderr } = spawnSync(
+      'python3',
+      [
+        ...['-c', TERMINAL_THAT_HANGS_UP, output, process.execPath, CLI],
+        ...['run-batch', '-i', input, '-o', output, '--max-inflight', '32', ...ON_TINY],
+      ],
+      { encoding: 'utf8', env: { ...process.env, TERM: 'xterm', CI: undefined } },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(readRows(output).length).toBeGreaterThanOrEqual(32);
+  });
+
   test('ends the text of generate, with a line', async () => {
     const args = ['generate', ...ON_TINY, 'x', '--max-tokens', '500', '--temperature', '1'];
     const command = startCommand(args, { stdout: 'stalled' });
@@ -166,6 +197,27 @@ describe('the first signal', () => {
     expect(command.stderr()).toMatch(/^interrupted/m);
   });
 });
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended already.
+  }
+}
+
+/** Runs a command on a terminal, hangs up at its first rows, and fails when it ends but by SIGHUP. */
+const TERMINAL_THAT_HANGS_UP = `
+import os, pty, signal, sys
+pid, main = pty.fork()
+if pid == 0: os.execv(sys.argv[2], sys.argv[2:])
+def has_rows():
+    return os.path.exists(sys.argv[1]) and os.path.getsize(sys.argv[1]) > 0
+while not has_rows(): os.read(main, 4096)
+os.close(main)
+code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+sys.exit(0 if code in (-signal.SIGHUP, 128 + signal.SIGHUP) else f'ended with {code}')
+`;
 
 test('pipes are read until their last writer leaves, and written for whoever reads', async () => {
   const [input, output] = [namedPipe(), namedPipe()];

@@ -37,6 +37,12 @@ test('an output has at most what its prompt leaves of the context, and every see
 });
 
 describe('lengths', () => {
+  test('of a prompt and an output have no place in one token', () => {
+    const least = { inputLen: { min: 1, max: 1 }, outputLen: { min: 1, max: 1 } };
+    expect(clipLengths(least, 2)).toEqual({ ...least, warning: null });
+    expect(() => clipLengths(least, 1)).toThrow('the context holds 1 token');
+  });
+
   const lengths = (input: [number, number], output: [number, number]) => ({
     inputLen: { min: input[0], max: input[1] },
     outputLen: { min: output[0], max: output[1] },
