@@ -1,14 +1,10 @@
 /** Standard error as a place for news: what can't be written there is lost, and nothing else. */
 
 import type { WriteStream } from 'node:tty';
+import { unblockTerminal } from '../jobs/terminal.js';
 
 /** Beyond this nobody reads, and more would only fill memory. */
 const MAX_WAITING_LENGTH = 1 << 20;
-
-/** The parts of a terminal's handle that Node has and does not document. */
-interface Handle {
-  readonly setBlocking?: (isBlocking: boolean) => number;
-}
 
 /** Standard error, which neither fails nor waits for its reader. */
 export class StandardError {
@@ -18,8 +14,7 @@ export class StandardError {
     this.#stream = stream;
     // A reader that has left, a full disk, a terminal that is gone.
     stream.on('error', () => {});
-    // Node waits for a terminal, which may be one that takes nothing: held by Ctrl-S, or far away.
-    if (stream.isTTY) (stream as { readonly _handle?: Handle })._handle?.setBlocking?.(false);
+    unblockTerminal(stream);
   }
 
   get isTTY(): boolean {

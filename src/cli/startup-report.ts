@@ -67,7 +67,7 @@ function deviceLines({ device, name, phases, memory, products, capture }: Device
       '  phases   ',
       phases.map((phase) => `${phase.name} ${formatMs(phase.durationMs)}`),
     ),
-    ...(products.points.length > 0 ? [`  products ${planText(products)}`] : []),
+    ...(products.points.length > 0 ? wrap('  products ', planTexts(products)) : []),
     ...regionLines(capture).map(
       (line, index) => (index === 0 ? '  region   ' : '           ') + line,
     ),
@@ -76,11 +76,11 @@ function deviceLines({ device, name, phases, memory, products, capture }: Device
 }
 
 /** Which kernels do the products, and how often each was chosen. */
-function planText({ source, points, notKept }: ProductPlanReport): string {
+function planTexts({ source, points, notKept }: ProductPlanReport): string[] {
   const counts = new Map<string, number>();
   for (const { option } of points) counts.set(option, (counts.get(option) ?? 0) + 1);
-  const choices = [...counts].map(([option, count]) => `${option} ${count}`).join(' · ');
-  return `${source} · ${choices}${notKept === undefined ? '' : ` · not kept: ${notKept}`}`;
+  const choices = [...counts].map(([option, count]) => `${option} ${count}`);
+  return [source, ...choices, ...(notKept === undefined ? [] : [`not kept: ${notKept}`])];
 }
 
 function graphLines({ graphs }: CaptureReport): string[] {

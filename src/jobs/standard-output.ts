@@ -5,6 +5,7 @@ import { isatty } from 'node:tty';
 import { promisify } from 'node:util';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
+import { unblockTerminal } from './terminal.js';
 
 const FD = 1;
 const NAME = 'standard output';
@@ -51,6 +52,7 @@ async function writeFile(bytes: Buffer): Promise<void> {
 /** The stream's error comes to the write that it ends; without a listener it would end the process. */
 function writeStream(text: string): Promise<void> {
   const stream = process.stdout;
+  unblockTerminal(stream);
   stream.on('error', ignore);
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {

@@ -188,6 +188,19 @@ describe('the first signal', () => {
     expect(readRows(output).length).toBeGreaterThanOrEqual(32);
   });
 
+  test('ends a command whose terminal takes nothing of its results', () => {
+    const input = inputOf(longLines(600, { max_tokens: 8 }));
+    const { status, stderr } = spawnSync(
+      'python3',
+      [
+        ...['-c', TERMINAL_THAT_IS_FULL, process.execPath, CLI],
+        ...['run-batch', '-i', input, '-o', '-', ...ON_TINY],
+      ],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  });
+
   test('ends the text of generate, with a line', async () => {
     const args = ['generate', ...ON_TINY, 'x', '--max-tokens', '500', '--temperature', '1'];
     const command = startCommand(args, { stdout: 'stalled' });
@@ -205,6 +218,20 @@ function endProcess(pid: number): void {
     // It has ended already.
   }
 }
+
+/** Runs a command whose results go to a terminal that is never read, and ends it twice by SIGTERM. */
+const TERMINAL_THAT_IS_FULL = `
+import os, pty, signal, subprocess, sys
+main, side = pty.openpty()
+command = subprocess.Popen(sys.argv[1:], stdout=side, stderr=subprocess.PIPE)
+says = lambda words: next(line for line in command.stderr if words in line)
+says(b'collect ')
+command.send_signal(signal.SIGTERM)
+says(b'get 10 s to finish')
+command.send_signal(signal.SIGTERM)
+code = command.wait()
+sys.exit(0 if code == 128 + signal.SIGTERM else f'ended with {code}')
+`;
 
 /** Runs a command on a terminal, hangs up at its first rows, and fails when it ends but by SIGHUP. */
 const TERMINAL_THAT_HANGS_UP = `
