@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { type ErrorRecord, PermafrostError, reasonOf } from '../protocol/errors.js';
 import type { Prompt, ResponseFormat, SamplingParams } from '../protocol/requests.js';
 import { checkValue, joinProblems } from '../protocol/validation.js';
+import { checkLineSize } from './line-size.js';
 import {
   type ChatBody,
   type CompletionBody,
@@ -44,6 +45,7 @@ export function parseBatchLine(text: string): ParsedLine {
   try {
     const given = parseJson(text);
     customId = customIdOf(given);
+    checkLineSize(given);
     const value = text.includes('null') ? withoutNulls(given, KEPT_NULLS) : given;
     const line = check(lineSchema, value, []);
     return { kind: 'request', customId: line.custom_id, ...readBody(line.url, line.body) };

@@ -3,7 +3,7 @@
  * and the value. Every sentence is ours: those of the schema library are for its programmers.
  */
 
-import type * as z from 'zod';
+import * as z from 'zod';
 import { type ErrorCode, PermafrostError } from './errors.js';
 import { expectation, namesAt } from './expectation.js';
 import { nearNameHint } from './near-name.js';
@@ -11,6 +11,8 @@ import { shortened, thrownText, valueText } from './value-text.js';
 
 /** Most problems that one error names. */
 const MAX_PROBLEMS = 4;
+/** Most problems that are looked at: the one that says what to do may be behind others. */
+const MAX_DESCRIBED = 64;
 
 interface Complaint {
   readonly code: ErrorCode;
@@ -67,10 +69,16 @@ export function checkValue<Schema extends z.ZodType>(
   base: readonly PropertyKey[] = [],
 ): Checked<z.output<Schema>> {
   // A schema's own message goes before this one: an empty message is the library's to write.
-  const result = schema.safeParse(value, { reportInput: true, error: () => '' });
-  if (result.success) return { value: result.data };
+  const context = { async: false, reportInput: true, error: () => '' };
+  const result = schema._zod.run({ value, issues: [] }, context);
+  if (result instanceof Promise) throw new PermafrostError('ERR_INTERNAL', 'a schema is async');
+  if (result.issues.length === 0) return { value: result.value as z.output<Schema> };
+  // Not by the library's own error: that puts into words, at once, as many as there are.
+  const issues = result.issues
+    .slice(0, MAX_DESCRIBED)
+    .map((issue) => z.core.util.finalizeIssue(issue, context, z.core.config()));
   const describer = new Describer(schema, what, base);
-  return { problems: result.error.issues.flatMap((issue) => describer.describe(issue, [])) };
+  return { problems: issues.flatMap((issue) => describer.describe(issue, [])) };
 }
 
 /** The first few as one sentence, and how many more there are. */
@@ -100,10 +108,11 @@ class Describer {
     if (issue.code === 'unrecognized_keys') {
       const known = namesAt(this.#schema, path);
       const unknown = (key: string) => `unknown name${nearNameHint(key, known)}`;
-      // More of them are counted, but need no words.
-      return issue.keys.map((key, index) =>
-        this.#problem([...path, key], index < MAX_PROBLEMS ? unknown(key) : 'unknown name'),
-      );
+      return issue.keys
+        .slice(0, MAX_DESCRIBED)
+        .map((key, index) =>
+          this.#problem([...path, key], index < MAX_PROBLEMS ? unknown(key) : 'unknown name'),
+        );
     }
     if (issue.code === 'invalid_union') {
       // Of a list, its wrong element says more than that it is neither this nor that.
