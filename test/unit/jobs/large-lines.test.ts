@@ -36,7 +36,9 @@ describe('a line with too many values is refused before a schema looks at them',
       customId: 'row',
       error: {
         code: 'ERR_BAD_LINE',
-        message: 'the line holds more than 65536 values beside token ids',
+        message: expect.stringMatching(
+          /^body\.\w+: makes the line hold more than 65536 values, token ids not counted$/,
+        ),
       },
     });
   });

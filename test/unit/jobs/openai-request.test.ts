@@ -461,19 +461,34 @@ describe('a line of millions of wrong elements', () => {
   const many = (element: string) => `[${Array.from({ length: 2_000_000 }, () => element)}]`;
 
   test.each([
-    ['messages', '0', 'body.messages[0]: must be an object'],
-    ['messages', '{}', 'body.messages[0].role'],
-    ['messages', '{"role":"user","content":"x"},{"role":5}', 'body.messages[1]'],
-    ['stop', '0', 'body.stop: has 2000000 texts'],
-    ['stop_token_ids', '"x"', 'body.stop_token_ids: has 2000000 token ids'],
-  ])('in %s gets the error of one', (field, element, message) => {
+    ['messages', '0'],
+    ['messages', '{}'],
+    ['messages', '{"role":"user","content":"x"},{"role":5}'],
+    ['stop', '0'],
+    ['stop_token_ids', '"x"'],
+  ])('in %s is refused for their number', (field, element) => {
     const given = { messages, [field]: '@' };
     const text = line('/v1/chat/completions', given).replace('"@"', many(element));
     const start = process.memoryUsage().heapUsed;
     const parsed = parseBatchLine(text);
     // The line itself is the most of it; an issue for each element took gigabytes.
     expect(process.memoryUsage().heapUsed - start).toBeLessThan(600 << 20);
+    const message = `body.${field}: makes the line hold more than 65536 values`;
     expect(parsed).toMatchObject(problem('ERR_BAD_LINE', message));
+  });
+
+  test.each([
+    ['messages', '0', 'body.messages[0]: must be an object'],
+    ['messages', '{}', 'body.messages[0].role'],
+    ['messages', '{"role":"user","content":"x"},{"role":5}', 'body.messages[1]'],
+    ['stop', '0', 'body.stop: has 10000 texts'],
+    ['stop_token_ids', '"x"', 'body.stop_token_ids: has 10000 token ids'],
+  ])('in %s gets the error of one, when there are fewer', (field, element, message) => {
+    const text = line('/v1/chat/completions', { messages, [field]: '@' });
+    const list = `[${Array.from({ length: 10_000 }, () => element)}]`;
+    expect(parseBatchLine(text.replace('"@"', list))).toMatchObject(
+      problem('ERR_BAD_LINE', message),
+    );
   });
 });
 
