@@ -71,7 +71,7 @@ export function checkValue<Schema extends z.ZodType>(
   // A schema's own message goes before this one: an empty message is the library's to write.
   const context = { async: false, reportInput: true, error: () => '' };
   const result = schema._zod.run({ value, issues: [] }, context);
-  if (result instanceof Promise) throw new PermafrostError('ERR_INTERNAL', 'a schema is async');
+  if ('then' in result) throw new PermafrostError('ERR_INTERNAL', 'a schema is async');
   if (result.issues.length === 0) return { value: result.value as z.output<Schema> };
   // Not by the library's own error: that puts into words, at once, as many as there are.
   const issues = result.issues
