@@ -30,6 +30,11 @@ export interface EngineFlags {
   readonly maxModelLen?: number;
   readonly kvCacheBytes?: number;
   readonly gpuMemoryUtilization?: number;
+  readonly maxRequestBytes?: number;
+  readonly maxRequestValues?: number;
+  readonly textThreads?: number;
+  readonly textTimeoutMs?: number;
+  readonly textMemoryBytes?: number;
 }
 
 export function addEngineFlags(command: Command): Command {
@@ -57,7 +62,12 @@ export function addEngineFlags(command: Command): Command {
     .option('--max-num-seqs <n>', 'sequences at once, per device', parseCount)
     .option('--max-model-len <n>', 'longest sequence, in tokens', parseCount)
     .option('--kv-cache-bytes <n>', 'KV cache, per device', parseCount)
-    .option('--gpu-memory-utilization <x>', 'share of device memory, 0 to 1', parseNumber);
+    .option('--gpu-memory-utilization <x>', 'share of device memory, 0 to 1', parseNumber)
+    .option('--max-request-bytes <n>', 'size of one request', parseCount)
+    .option('--max-request-values <n>', 'messages and other values of one request', parseCount)
+    .option('--text-threads <n>', 'threads that tokenize prompts', parseCount)
+    .option('--text-timeout-ms <n>', "time for one request's text work", parseNumber)
+    .option('--text-memory-bytes <n>', 'memory of each of those threads', parseCount);
 }
 
 export function engineOptions(flags: EngineFlags): EngineOptions {
@@ -74,6 +84,11 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
     ...(flags.gpuMemoryUtilization !== undefined && {
       gpuMemoryUtilization: flags.gpuMemoryUtilization,
     }),
+    ...(flags.maxRequestBytes !== undefined && { maxRequestBytes: flags.maxRequestBytes }),
+    ...(flags.maxRequestValues !== undefined && { maxRequestValues: flags.maxRequestValues }),
+    ...(flags.textThreads !== undefined && { textThreads: flags.textThreads }),
+    ...(flags.textTimeoutMs !== undefined && { textTimeoutMs: flags.textTimeoutMs }),
+    ...(flags.textMemoryBytes !== undefined && { textMemoryBytes: flags.textMemoryBytes }),
   };
 }
 

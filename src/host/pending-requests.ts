@@ -37,6 +37,8 @@ interface PendingRequest {
   gathering: ResultGathering | null;
   /** All of its outcome is here, and becomes its result. */
   isComplete: boolean;
+  /** A text thread of the present process has it. */
+  isInText: boolean;
   /** The present process was told to end it. */
   isAborted: boolean;
   losses: number;
@@ -73,6 +75,7 @@ export class PendingRequests {
       gathering: null,
       isComplete: false,
       isStarted: false,
+      isInText: false,
       isAborted: false,
       losses: 0,
     });
@@ -87,6 +90,14 @@ export class PendingRequests {
     for (const key of keys) {
       const pending = this.#requests.get(key);
       if (pending !== undefined) pending.isStarted = true;
+    }
+  }
+
+  /** A text thread gets the requests now, or has done with them. */
+  takeText(keys: readonly number[], isInText: boolean): void {
+    for (const key of keys) {
+      const pending = this.#requests.get(key);
+      if (pending !== undefined) pending.isInText = isInText;
     }
   }
 
@@ -159,15 +170,17 @@ export class PendingRequests {
   }
 
   /**
-   * Counts a loss for the requests that may have caused it: `keys`, or all that a device had.
+   * Counts a loss for the requests that may have caused it: `keys`, or all that a device had; and
+   * those that a text thread had, if it may have been them.
    * @returns those that had run alone, and are proved to have caused it.
    */
-  blame(keys: readonly number[] | null): number[] {
+  blame(keys: readonly number[] | null, mayBeText: boolean): number[] {
+    const suspects = new Set(keys ?? this.#keysOf(({ isStarted }) => isStarted));
+    if (mayBeText) for (const key of this.#keysOf(({ isInText }) => isInText)) suspects.add(key);
     const poisoned: number[] = [];
-    for (const key of keys ?? this.#requests.keys()) {
+    for (const key of suspects) {
       const pending = this.#requests.get(key);
       if (pending === undefined || pending.isComplete) continue;
-      if (keys === null && !pending.isStarted) continue;
       pending.losses++;
       if (pending.losses > MAX_SHARED_LOSSES) poisoned.push(key);
     }
@@ -182,6 +195,7 @@ export class PendingRequests {
       if (isComplete) continue;
       pending.isStarted = false;
       pending.gathering = null;
+      pending.isInText = false;
       if (isAborted || progress?.isFinished) {
         this.end(key, 'abort');
         continue;
@@ -190,6 +204,10 @@ export class PendingRequests {
       requests.push({ ...request, resume: { choices, losses } });
     }
     return requests;
+  }
+
+  #keysOf(holds: (pending: PendingRequest) => boolean): number[] {
+    return [...this.#requests].filter(([, pending]) => holds(pending)).map(([key]) => key);
   }
 
   #finish(key: number, result: RequestResult): void {

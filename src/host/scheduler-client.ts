@@ -207,6 +207,10 @@ export class SchedulerClient implements RequestPort {
       case 'started':
         this.#pending.takeStarted(message.keys);
         return;
+      case 'text-started':
+      case 'text-ended':
+        this.#pending.takeText(message.keys, message.kind === 'text-started');
+        return;
       case 'chunks':
         for (const chunk of message.chunks) this.#pending.takeChunk(chunk);
         return;
@@ -295,12 +299,12 @@ export class SchedulerClient implements RequestPort {
   }
 
   /** Who brought the process down: a request that runs alone is proof, a device that repeats it. */
-  #blame({ lost, suspects, reason }: SessionEnd): void {
-    const poisoned = this.#pending.blame(suspects);
+  #blame({ lost, suspects, mayBeText, reason }: SessionEnd): void {
+    const poisoned = this.#pending.blame(suspects, mayBeText);
     for (const key of poisoned) {
       const message =
         `the scheduler process was lost ${MAX_SHARED_LOSSES + 1} times with this request on a ` +
-        `device, at last with this request alone: ${reason}; leave it out`;
+        `device or in text work, at last with this request alone: ${reason}; leave it out`;
       this.#pending.fail(key, new PermafrostError('ERR_POISONED', message));
     }
     if (poisoned.length > 0) {

@@ -41,6 +41,11 @@ export interface SessionEnd {
   readonly lost: LostDevice | null;
   /** Requests that may have brought it down; null = all that a device had. */
   readonly suspects: readonly number[] | null;
+  /**
+   * Requests whose text was worked on may have brought it down, too: by taking so much memory that
+   * the system ended it, even though that looks as if somebody had.
+   */
+  readonly mayBeText: boolean;
 }
 
 /** Starts the process at once. */
@@ -152,6 +157,7 @@ export class SchedulerSession {
       hasStarted: startError === undefined,
       lost: this.#lost,
       suspects: isUnprovoked ? [] : (this.#lost?.keys ?? null),
+      mayBeText: this.#isReady && this.#lost === null,
     });
   }
 

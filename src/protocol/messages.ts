@@ -148,6 +148,10 @@ export type SchedulerMessage =
   | { readonly kind: 'failed'; readonly error: ErrorRecord; readonly lost: LostDevice | null }
   /** Requests that a device gets now: sent before the device, which may fault on them. */
   | { readonly kind: 'started'; readonly keys: readonly number[] }
+  /** Requests whose text is worked on now: sent before their thread, which may take the process down. */
+  | { readonly kind: 'text-started'; readonly keys: readonly number[] }
+  /** Their text work has ended, well or not. */
+  | { readonly kind: 'text-ended'; readonly keys: readonly number[] }
   | { readonly kind: 'pong' }
   | { readonly kind: 'chunks'; readonly chunks: readonly ChunkRecord[] }
   | { readonly kind: 'parts'; readonly parts: readonly OutcomePart[] }

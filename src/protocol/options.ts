@@ -66,6 +66,23 @@ export interface EngineOptions {
   /** Threads of each CPU device. Default: the machine's cores divided among them. */
   readonly cpuThreads?: number;
   /**
+   * Threads that tokenize prompts. Another one detokenizes, and up to half as many, but two, start
+   * when there is something long to do.
+   * Default: one for four cores, 4 at most.
+   */
+  readonly textThreads?: number;
+  /**
+   * Milliseconds that the text work of one request may take: to render its chat template (2,000 at
+   * most), to tokenize its prompt (so many for each started MiB of characters), to compile its JSON
+   * schema. Then its thread is ended, and the request gets ERR_TEXT_LIMIT. Default 10,000.
+   */
+  readonly textTimeoutMs?: number;
+  /**
+   * Bytes of memory that the JavaScript of each of these threads may take. Default: a quarter of the
+   * memory that this process may use, from 268,435,456 to 1,073,741,824.
+   */
+  readonly textMemoryBytes?: number;
+  /**
    * The Node, 20 or later, that runs the scheduler process. Default: PERMAFROST_NODE, else the one
    * that runs this process, else, when this process is an application that is its own executable, the
    * first one on the PATH.
@@ -109,6 +126,11 @@ export interface EngineConfig {
   readonly maxRestarts: number;
   /** Threads of each CPU device; null = the machine's cores divided among them. */
   readonly cpuThreads: number | null;
+  /** null = by the machine's cores. */
+  readonly textThreads: number | null;
+  readonly textTimeoutMs: number;
+  /** null = by the machine's memory. */
+  readonly textMemoryBytes: number | null;
   /** A path, or a name to look for on the PATH; null = none is named. */
   readonly nodePath: string | null;
   readonly maxRequestBytes: number;
@@ -140,12 +162,16 @@ const DEFAULT_STARTUP_TIMEOUT_MS = 600_000;
 /** Far above a step of a large model on a few cores, let alone on a GPU. */
 const DEFAULT_STEP_TIMEOUT_MS = 120_000;
 const DEFAULT_MAX_RESTARTS = 5;
+const DEFAULT_TEXT_TIMEOUT_MS = 10_000;
 const DEFAULT_BLOCK_SIZE = 16;
 const DEFAULT_GPU_MEMORY_UTILIZATION = 0.9;
 
 /** Far above any batch that makes sense, far below what would exhaust memory by a typo. */
 const MAX_SEQS = 65_536;
 const MAX_CPU_THREADS = 1024;
+const MAX_TEXT_THREADS = 64;
+/** With less a tokenizer does not load. */
+const MIN_TEXT_MEMORY_BYTES = 1 << 26;
 const MAX_BLOCK_SIZE = 1024;
 /** What the native code counts positions with. */
 const MAX_INT32 = 2 ** 31 - 1;
@@ -207,6 +233,9 @@ const engineOptionsSchema = z
     stepTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
     maxRestarts: z.int().min(0).optional(),
     cpuThreads: count(MAX_CPU_THREADS).optional(),
+    textThreads: count(MAX_TEXT_THREADS).optional(),
+    textTimeoutMs: z.number().gt(0).max(MAX_TIMEOUT_MS).optional(),
+    textMemoryBytes: z.int().min(MIN_TEXT_MEMORY_BYTES).optional(),
     nodePath: z.string().min(1).optional(),
     signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
     maxRequestBytes: count(MAX_REQUEST_BYTES).optional(),
@@ -277,6 +306,9 @@ export function takeEngineOptions(
     stepTimeoutMs: given.stepTimeoutMs ?? DEFAULT_STEP_TIMEOUT_MS,
     maxRestarts: given.maxRestarts ?? DEFAULT_MAX_RESTARTS,
     cpuThreads: given.cpuThreads ?? null,
+    textThreads: given.textThreads ?? null,
+    textTimeoutMs: given.textTimeoutMs ?? DEFAULT_TEXT_TIMEOUT_MS,
+    textMemoryBytes: given.textMemoryBytes ?? null,
     nodePath: nodePathOf(given.nodePath ?? (env.PERMAFROST_NODE || null)),
     maxRequestBytes: given.maxRequestBytes ?? DEFAULT_REQUEST_LIMITS.maxRequestBytes,
     maxRequestValues: given.maxRequestValues ?? DEFAULT_REQUEST_LIMITS.maxRequestValues,

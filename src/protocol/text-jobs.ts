@@ -15,6 +15,15 @@ export interface TextPoolData {
   readonly model: string;
 }
 
+/** A job on its way to a thread, which says in `progress` how far it has come. */
+export interface ThreadJob<Job> {
+  readonly job: Job;
+  readonly progress: TextProgress;
+}
+
+/** One shared word: 0 = the checkpoint is being loaded, n = row n - 1 is under way. */
+export type TextProgress = Int32Array;
+
 /** What the checkpoint offers for text, or why its files can't be used. */
 export type TextReport =
   | {
@@ -41,9 +50,15 @@ export type TextPrompt =
 
 export interface PrepareJob {
   readonly prompts: readonly TextPrompt[];
+  /** Whether it may take long: such jobs have threads of their own, so that nobody waits for them. */
+  readonly isLong: boolean;
+  /** How long a chat template may take. */
+  readonly templateTimeoutMs: number;
+  /** How long one prompt may take before its thread is ended. */
+  readonly rowTimeoutMs: number;
 }
 
-/** In the order of the job's prompts. */
+/** In the order of the job's prompts; the last ones may be missing, and are to be asked for again. */
 export type PreparedRow = { readonly tokenIds: Int32Array } | { readonly error: ErrorRecord };
 
 /** Ids as they come: from a step block or from a finished row. */
@@ -118,6 +133,10 @@ export type NamedRow = TokenNames | { readonly error: ErrorRecord };
 
 /** What may come next in texts that JSON schemas constrain. */
 export interface MaskJob {
+  /** Whether a schema of it may take long to compile: like {@link PrepareJob.isLong}. */
+  readonly isLong: boolean;
+  /** How long one row may take before its thread is ended. */
+  readonly rowTimeoutMs: number;
   /** The rows' schemas as JSON text, each once. */
   readonly schemas: readonly string[];
   readonly rows: readonly MaskRow[];
@@ -138,16 +157,22 @@ export interface MaskRow {
   readonly tokenIds: TokenIds;
 }
 
-/** [⌈vocabSize / 32⌉] words: bit i of word j set if token 32 j + i may come next. At least one is. */
-export type MaskedRow = { readonly words: Int32Array } | { readonly error: ErrorRecord };
+/**
+ * [⌈vocabSize / 32⌉] words: bit i of word j set if token 32 j + i may come next. At least one is.
+ * `elapsedMs`: what the row took, with its schema's compilation where the thread did not know it.
+ * In the order of the job's rows; the last ones may be missing, and are to be asked for again.
+ */
+export type MaskedRow =
+  | { readonly words: Int32Array; readonly elapsedMs: number }
+  | { readonly error: ErrorRecord };
 
-/** The pool's tasks by name. They never reject: what goes wrong is in the result. */
+/** The pool's tasks by name. What goes wrong is in the result; they reject when their thread ends. */
 export interface TextTasks {
   /** Resolves when this thread's tokenizer is loaded. */
   describe(): Promise<TextReport>;
-  prepare(job: PrepareJob): Promise<readonly PreparedRow[]>;
-  detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]>;
-  decode(job: DecodeJob): Promise<readonly DecodedRow[]>;
-  nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]>;
-  maskTokens(job: MaskJob): Promise<readonly MaskedRow[]>;
+  prepare(job: PrepareJob, progress?: TextProgress): Promise<readonly PreparedRow[]>;
+  detokenize(job: DetokenizeJob, progress?: TextProgress): Promise<readonly DetokenizedRow[]>;
+  decode(job: DecodeJob, progress?: TextProgress): Promise<readonly DecodedRow[]>;
+  nameTokens(job: NameTokensJob, progress?: TextProgress): Promise<readonly NamedRow[]>;
+  maskTokens(job: MaskJob, progress?: TextProgress): Promise<readonly MaskedRow[]>;
 }

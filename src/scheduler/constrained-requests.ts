@@ -3,18 +3,26 @@
  * device and whenever it has got a token; those that ask together share a job of the text pool.
  */
 
-import type { MaskedRow, MaskRow, TextTasks } from '../protocol/text-jobs.js';
+import type { MaskedRow, MaskRow } from '../protocol/text-jobs.js';
 import type { Effects } from './effects.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Scheduler } from './scheduler.js';
+import { digestOf, SchemaSpeeds } from './schema-speeds.js';
 import type { ScheduledRequest, Sequence } from './sequence.js';
+import { numLongThreads, quickLimits, rankOfLength, type TextLimits } from './text-limits.js';
+import type { TextPool } from './text-pool.js';
+import type { TextWork } from './text-work.js';
 
 const MAX_MASKS_PER_JOB = 32;
 
 export interface ConstrainedRequestsOptions {
-  readonly text: Pick<TextTasks, 'maskTokens'>;
+  readonly text: Pick<TextPool, 'maskTokens'>;
   readonly scheduler: Pick<Scheduler, 'setMask' | 'reject'>;
   readonly vocabSize: number;
+  readonly textLimits: TextLimits;
+  /** Tells the host whose schema is worked on. */
+  readonly textWork: TextWork;
+  readonly now: () => number;
   /** Sequences may draw, or requests have failed. */
   readonly onSchedulerChanged: () => void;
 }
@@ -22,28 +30,51 @@ export interface ConstrainedRequestsOptions {
 /** Owns the schemas of constrained requests from their admission to the scheduler to their end. */
 export class ConstrainedRequests {
   readonly #options: ConstrainedRequestsOptions;
-  /** As JSON text, by the request's key. */
-  readonly #schemas = new Map<number, string>();
-  readonly #batcher: JobBatcher<Sequence, MaskedRow>;
+  /** By the request's key. */
+  readonly #schemas = new Map<number, Schema>();
+  /** Of schemas that are known to be compiled soon. */
+  readonly #quick: JobBatcher<Sequence, MaskedRow>;
+  /** Of the others, on threads that nobody else waits for. */
+  readonly #long: JobBatcher<Sequence, MaskedRow>;
+  readonly #speeds = new SchemaSpeeds();
   readonly #queued = new Set<Sequence>();
   /** Of sequences that have ended since the last job. */
   #ended: number[] = [];
 
   constructor(options: ConstrainedRequestsOptions) {
+    const { textLimits, textWork, now, onSchedulerChanged } = options;
     this.#options = options;
-    this.#batcher = new JobBatcher<Sequence, MaskedRow>(
+    const isWanted = ({ request }: Sequence): boolean => this.#schemas.has(request.key);
+    this.#quick = new JobBatcher<Sequence, MaskedRow>(
       {
-        run: (sequences) => this.#run(sequences),
+        run: (sequences, isWanted) => this.#run(sequences, isWanted, false),
         maxRowsPerJob: MAX_MASKS_PER_JOB,
-        isWanted: ({ request }) => this.#schemas.has(request.key),
+        isWanted,
       },
-      options.onSchedulerChanged,
+      onSchedulerChanged,
+    );
+    this.#long = new JobBatcher<Sequence, MaskedRow>(
+      {
+        run: (sequences, isWanted) => {
+          const keys = sequences.map(({ request }) => request.key);
+          return textWork.during(keys, () => this.#run(sequences, isWanted, true));
+        },
+        maxRowsPerJob: MAX_MASKS_PER_JOB,
+        maxJobs: numLongThreads(textLimits),
+        isWanted,
+        rankOf: ({ request }) => {
+          return rankOfLength(this.#schemas.get(request.key)?.text.length ?? 0, now());
+        },
+        // One that takes for ever holds up no other.
+        groupOf: ({ request }) => this.#schemas.get(request.key)?.digest ?? '',
+      },
+      onSchedulerChanged,
     );
   }
 
   /** Takes a constrained request over that the scheduler has just taken in. */
-  open({ key }: ScheduledRequest, schema: string): void {
-    this.#schemas.set(key, schema);
+  open({ key }: ScheduledRequest, text: string): void {
+    this.#schemas.set(key, { text, digest: digestOf(text) });
   }
 
   /** Looks at what has happened in the scheduler; the caller clears the effects. */
@@ -63,33 +94,72 @@ export class ConstrainedRequests {
   #ask(sequence: Sequence): void {
     if (!isWaitingForMask(sequence) || this.#queued.has(sequence)) return;
     this.#queued.add(sequence);
-    this.#batcher.add(sequence, (row) => this.#takeMask(sequence, row));
+    const schema = this.#schemas.get(sequence.request.key);
+    const isQuick = schema !== undefined && this.#speeds.isQuick(schema.digest);
+    if (isQuick) this.#quick.add(sequence, (row) => this.#takeQuick(sequence, schema, row));
+    else this.#askLong(sequence, schema);
   }
 
-  #run(sequences: readonly Sequence[]): Promise<readonly MaskedRow[]> {
+  #askLong(sequence: Sequence, schema: Schema | undefined): void {
+    this.#long.add(sequence, (row) => this.#takeMask(sequence, schema, row));
+  }
+
+  /** What takes longer than it used to gets more time, where nobody waits for it. */
+  #takeQuick(sequence: Sequence, schema: Schema, row: MaskedRow): void {
+    if ('error' in row && row.error.code === 'ERR_TEXT_LIMIT') {
+      this.#speeds.noteSlow(schema.digest);
+      this.#askLong(sequence, schema);
+      return;
+    }
+    this.#takeMask(sequence, schema, row);
+  }
+
+  #run(
+    sequences: readonly Sequence[],
+    isWanted: () => boolean,
+    isLong: boolean,
+  ): Promise<readonly MaskedRow[]> {
     const places = new Map<string, number>();
     const rows = sequences.map((sequence): MaskRow => {
-      const schema = this.#schemas.get(sequence.request.key) ?? '';
+      const schema = this.#schemas.get(sequence.request.key)?.text ?? '';
       const schemaIndex = places.get(schema) ?? places.size;
       places.set(schema, schemaIndex);
       // A copy: what is posted to a thread travels with all of its buffer.
       const tokenIds = sequence.generated.view().slice();
       return { sequence: sequence.arrival, schemaIndex, tokenIds };
     });
-    const ended = this.#ended;
-    this.#ended = [];
-    const { vocabSize, text } = this.#options;
+    // Those threads forget by themselves: a sequence does not come to the same one every time.
+    const ended = isLong ? [] : this.#ended;
+    if (!isLong) this.#ended = [];
+    const { vocabSize, text, textLimits } = this.#options;
     const endTokenIds = sequences[0]?.request.params.stopTokenIds ?? [];
-    return text.maskTokens({ schemas: [...places.keys()], rows, ended, vocabSize, endTokenIds });
+    const { timeoutMs } = textLimits;
+    const rowTimeoutMs = isLong ? timeoutMs : quickLimits(timeoutMs).rowTimeoutMs;
+    const schemas = [...places.keys()];
+    return text.maskTokens(
+      { schemas, rows, ended, vocabSize, endTokenIds, isLong, rowTimeoutMs },
+      isWanted,
+    );
   }
 
-  #takeMask(sequence: Sequence, row: MaskedRow): void {
+  #takeMask(sequence: Sequence, schema: Schema | undefined, row: MaskedRow): void {
     const { scheduler } = this.#options;
     const { key } = sequence.request;
     this.#queued.delete(sequence);
-    if ('error' in row) scheduler.reject(key, row.error);
-    else scheduler.setMask(key, sequence.choice, row.words);
+    if ('error' in row) {
+      scheduler.reject(key, row.error);
+      return;
+    }
+    if (schema !== undefined) this.#speeds.note(schema.digest, row.elapsedMs);
+    scheduler.setMask(key, sequence.choice, row.words);
   }
+}
+
+interface Schema {
+  /** JSON text. */
+  readonly text: string;
+  /** What it is remembered by. */
+  readonly digest: string;
 }
 
 function isWaitingForMask({ state, lacksMask }: Sequence): boolean {

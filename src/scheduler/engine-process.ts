@@ -16,6 +16,7 @@ import type { WarningEvent } from '../protocol/report.js';
 import type { DevicePool, DeviceWorker } from './device-worker.js';
 import { startEngine } from './engine-startup.js';
 import { RunningEngine } from './running-engine.js';
+import { resolveTextLimits, type TextLimits } from './text-limits.js';
 import type { TextPool } from './text-pool.js';
 
 /** How long closing waits for workers and for texts that are being decoded. */
@@ -29,9 +30,11 @@ export interface EngineProcessOptions {
   readonly exit: () => void;
   /** @param numDevices How many workers there will be; null = not known yet. */
   readonly createDevicePool: (numDevices: number | null) => DevicePool;
-  readonly createTextPool: (model: string) => TextPool;
+  readonly createTextPool: (model: string, limits: TextLimits) => TextPool;
   /** Cores this process may use. */
   readonly numCores: number;
+  /** Memory this process may use. */
+  readonly totalMemoryBytes: number;
   /** The machine's monotonic clock. */
   readonly now: () => number;
 }
@@ -102,13 +105,15 @@ export class EngineProcess {
   }
 
   async #start({ config, requestedAtMs, isRestart }: StartMessage): Promise<void> {
-    const { createDevicePool, createTextPool, numCores, now, send } = this.#options;
+    const { createDevicePool, createTextPool, numCores, totalMemoryBytes, now, send } =
+      this.#options;
     const clock = new PhaseClock(requestedAtMs, now);
     clock.end('process');
     const devicePool = createDevicePool(
       typeof config.devices === 'string' ? null : config.devices.length,
     );
-    const textPool = createTextPool(config.model);
+    const textLimits = resolveTextLimits(config, numCores, totalMemoryBytes);
+    const textPool = createTextPool(config.model, textLimits);
     this.#pools = [devicePool, textPool];
     const warnings: WarningEvent[] = [];
     const sendUntilEnded = (message: SchedulerMessage): void => {
@@ -139,6 +144,7 @@ export class EngineProcess {
       restartDevice,
       text,
       textTasks: textPool,
+      textLimits,
       send,
       onLost: (lost, error) => this.fail(error, lost),
       prefixCaching: config.prefixCaching,

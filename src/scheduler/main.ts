@@ -5,7 +5,7 @@
 
 import './host-signals.js';
 import { Socket } from 'node:net';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import { SCHEDULER_MARKER } from '../protocol/scheduler-marker.js';
 import { EngineProcess } from './engine-process.js';
@@ -33,8 +33,16 @@ const engine = new EngineProcess({
     void connection.end().then(kill);
   },
   createDevicePool: (numDevices) => new ThreadDevicePool(numDevices),
-  createTextPool: (model) => new ThreadTextPool(model, numCores),
+  createTextPool: (model, { numThreads, memoryBytes, timeoutMs }) =>
+    new ThreadTextPool({
+      model,
+      numThreads,
+      memoryBytes,
+      rowTimeoutMs: timeoutMs,
+      now: monotonicMs,
+    }),
   numCores,
+  totalMemoryBytes: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
   now: monotonicMs,
 });
 const connection = new HostConnection(new Socket({ fd: HOST_FD, readable: true, writable: true }), {

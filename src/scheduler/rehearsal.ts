@@ -14,11 +14,12 @@ import type {
   WorkerMessage,
   WorkerRequest,
 } from '../protocol/messages.js';
-import type { TextTasks } from '../protocol/text-jobs.js';
 import type { DeviceWorker } from './device-worker.js';
 import { PretendDevice } from './pretend-device.js';
 import { RunningEngine } from './running-engine.js';
 import { SAMPLING_DEFAULTS } from './sampling-defaults.js';
+import type { TextLimits } from './text-limits.js';
+import type { TextPool } from './text-pool.js';
 
 /** Requests of each batch: alone and among others are different ways. */
 const BATCHES = [2, 1, 32, 32];
@@ -78,6 +79,7 @@ class Stage {
       restartDevice: () => Promise.reject(new PermafrostError('ERR_INTERNAL', 'it only pretends')),
       text: { hasTokenizer: true, defaults: { ...SAMPLING_DEFAULTS, eosTokenIds: [0] } },
       textTasks: PRETEND_TEXT,
+      textLimits: PRETEND_LIMITS,
       send: (message) => this.#send(message),
       onLost: () => {},
       prefixCaching,
@@ -138,7 +140,7 @@ class PretendWorker implements DeviceWorker {
 }
 
 const PRETEND_TEXT: Pick<
-  TextTasks,
+  TextPool,
   'prepare' | 'detokenize' | 'decode' | 'nameTokens' | 'maskTokens'
 > = {
   prepare: () => Promise.resolve([]),
@@ -147,6 +149,8 @@ const PRETEND_TEXT: Pick<
   nameTokens: () => Promise.resolve([]),
   maskTokens: () => Promise.resolve([]),
 };
+
+const PRETEND_LIMITS: TextLimits = { numThreads: 1, memoryBytes: 2 ** 28, timeoutMs: 10_000 };
 
 /** No two prompts begin alike. */
 function pretendRequests(count: number, firstKey: number): SubmittedRequest[] {

@@ -2,19 +2,35 @@
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { ResumedChoice, SubmittedRequest } from '../protocol/messages.js';
-import type { ResponseFormat } from '../protocol/requests.js';
-import type { PreparedRow, TextPrompt, TextTasks } from '../protocol/text-jobs.js';
+import type { FinishReason, ResponseFormat } from '../protocol/requests.js';
+import type { PreparedRow, PrepareJob, TextPrompt } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
 import { isDetokenizedAsItGrows } from './request-output.js';
 import { type ResolveContext, type ResolvedParams, resolveParams } from './resolved-request.js';
 import type { Scheduler } from './scheduler.js';
 import type { ScheduledRequest } from './sequence.js';
+import {
+  isQuickLength,
+  lengthOfPrompt,
+  longLimits,
+  numLongThreads,
+  quickLimits,
+  rankOfLength,
+  type TextLimits,
+} from './text-limits.js';
+import type { TextPool } from './text-pool.js';
+import type { TextWork } from './text-work.js';
 
 const MAX_PROMPTS_PER_JOB = 64;
+/** Node's timers hold no longer delay. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export interface RequestIntakeOptions {
-  readonly text: Pick<TextTasks, 'prepare'>;
+  readonly text: Pick<TextPool, 'prepare'>;
+  readonly textLimits: TextLimits;
+  /** Tells the host whose text is worked on. */
+  readonly textWork: TextWork;
   readonly hasTokenizer: boolean;
   readonly context: ResolveContext;
   readonly scheduler: Pick<Scheduler, 'add' | 'totals'>;
@@ -29,6 +45,8 @@ export interface RequestIntakeOptions {
   readonly onConstrained: (request: ScheduledRequest, schema: string) => void;
   /** Tokenized requests have been added to the scheduler. */
   readonly onSchedulerChanged: () => void;
+  /** The clock of the deadlines. */
+  readonly now: () => number;
 }
 
 interface Entry {
@@ -41,23 +59,49 @@ interface Entry {
 
 interface TextEntry extends Entry {
   readonly prompt: TextPrompt;
+  /** In characters, about. */
+  readonly length: number;
+  /** Of its deadline. */
+  readonly timer: NodeJS.Timeout | undefined;
 }
 
 /** Owns requests from their arrival until the scheduler has them. */
 export class RequestIntake {
   readonly #options: RequestIntakeOptions;
   readonly #preparing = new Map<number, TextEntry>();
-  readonly #batcher: JobBatcher<TextEntry, PreparedRow>;
+  /** Prompts that seem to be soon done. */
+  readonly #quick: JobBatcher<TextEntry, PreparedRow>;
+  /** The others, one in a job. */
+  readonly #long: JobBatcher<TextEntry, PreparedRow>;
 
   constructor(options: RequestIntakeOptions) {
+    const { textLimits, now, onSchedulerChanged } = options;
+    const { numThreads, timeoutMs } = textLimits;
     this.#options = options;
-    this.#batcher = new JobBatcher<TextEntry, PreparedRow>(
+    const isWanted = ({ request }: TextEntry): boolean => this.#preparing.has(request.key);
+    this.#quick = new JobBatcher<TextEntry, PreparedRow>(
       {
-        run: (entries) => options.text.prepare({ prompts: entries.map(({ prompt }) => prompt) }),
+        run: (entries, isWanted) =>
+          this.#prepare(entries, isWanted, { isLong: false, ...quickLimits(timeoutMs) }),
         maxRowsPerJob: MAX_PROMPTS_PER_JOB,
-        isWanted: ({ request }) => this.#preparing.has(request.key),
+        maxJobs: numThreads,
+        isWanted,
       },
-      options.onSchedulerChanged,
+      onSchedulerChanged,
+    );
+    this.#long = new JobBatcher<TextEntry, PreparedRow>(
+      {
+        run: (entries, isWanted) => {
+          const length = entries.reduce((sum, entry) => sum + entry.length, 0);
+          const limits = longLimits(timeoutMs, length);
+          return this.#prepare(entries, isWanted, { isLong: true, ...limits });
+        },
+        maxRowsPerJob: 1,
+        maxJobs: numLongThreads(textLimits),
+        isWanted,
+        rankOf: ({ length }) => rankOfLength(length, now()),
+      },
+      onSchedulerChanged,
     );
   }
 
@@ -76,14 +120,14 @@ export class RequestIntake {
   }
 
   /** Ends a request that is still being tokenized; false when there is none with this key. */
-  abort(key: number): boolean {
+  abort(key: number, finishReason: FinishReason = 'abort'): boolean {
     const entry = this.#preparing.get(key);
     if (entry === undefined) return false;
-    this.#preparing.delete(key);
+    this.#forget(entry);
     const { n, numLogprobs } = entry.params;
     const tokenIds = new Int32Array(0);
     const logprobs = numLogprobs >= 0 ? { logprobWords: tokenIds } : {};
-    const choice = { text: '', tokenIds, finishReason: 'abort', ...logprobs } as const;
+    const choice = { text: '', tokenIds, finishReason, ...logprobs } as const;
     this.#options.scheduler.totals.finishedRequests++;
     this.#options.outbox.addOutcome({
       key,
@@ -115,14 +159,53 @@ export class RequestIntake {
       this.#admit(entry, prompt);
       return;
     }
-    const textEntry = { ...entry, prompt };
+    const length = lengthOfPrompt(prompt);
+    const textEntry = { ...entry, prompt, length, timer: this.#timerOf(request) };
     this.#preparing.set(request.key, textEntry);
-    this.#batcher.add(textEntry, (row) => this.#takePrepared(textEntry, row));
+    if (isQuickLength(length)) {
+      this.#quick.add(textEntry, (row) => this.#takeQuick(textEntry, row));
+    } else {
+      this.#long.add(textEntry, (row) => this.#takePrepared(textEntry, row));
+    }
+  }
+
+  /** Ends a request whose deadline comes before its prompt is ready. */
+  #timerOf({ key, deadlineAtMs }: SubmittedRequest): NodeJS.Timeout | undefined {
+    if (deadlineAtMs === null) return undefined;
+    const delayMs = deadlineAtMs - this.#options.now();
+    if (delayMs > MAX_TIMER_MS) return undefined;
+    return setTimeout(() => this.abort(key, 'deadline'), Math.max(0, Math.ceil(delayMs)));
+  }
+
+  #forget({ request, timer }: TextEntry): boolean {
+    clearTimeout(timer);
+    return this.#preparing.delete(request.key);
+  }
+
+  async #prepare(
+    entries: readonly TextEntry[],
+    isWanted: () => boolean,
+    limits: Omit<PrepareJob, 'prompts'>,
+  ): Promise<readonly PreparedRow[]> {
+    const { text, textWork } = this.#options;
+    const prompts = entries.map(({ prompt }) => prompt);
+    const keys = entries.map(({ request }) => request.key);
+    return textWork.during(keys, () => text.prepare({ prompts, ...limits }, isWanted));
+  }
+
+  /** What took longer than it seemed gets more time, where nobody waits for it. */
+  #takeQuick(entry: TextEntry, row: PreparedRow): void {
+    if (!('error' in row) || row.error.code !== 'ERR_TEXT_LIMIT') {
+      this.#takePrepared(entry, row);
+      return;
+    }
+    if (!this.#preparing.has(entry.request.key)) return;
+    this.#long.add(entry, (longRow) => this.#takePrepared(entry, longRow));
   }
 
   #takePrepared(entry: TextEntry, row: PreparedRow): void {
     const { key } = entry.request;
-    if (!this.#preparing.delete(key)) return;
+    if (!this.#forget(entry)) return;
     if ('error' in row) {
       this.#fail(key, row.error);
       return;

@@ -9,7 +9,6 @@ import {
   type WorkerMessage,
 } from '../protocol/messages.js';
 import type { MetricsSnapshot } from '../protocol/report.js';
-import type { TextTasks } from '../protocol/text-jobs.js';
 import { ConstrainedRequests } from './constrained-requests.js';
 import { DeviceFleet } from './device-fleet.js';
 import type { DeviceWorker } from './device-worker.js';
@@ -23,6 +22,9 @@ import { Scheduler } from './scheduler.js';
 import type { ScheduledStep } from './step-in-flight.js';
 import { StepLoop } from './step-loop.js';
 import { StepWatch } from './step-watch.js';
+import type { TextLimits } from './text-limits.js';
+import type { TextPool } from './text-pool.js';
+import { TextWork } from './text-work.js';
 
 type EngineDevice = Pick<ReadyDevice, 'worker' | 'limits'>;
 
@@ -32,9 +34,10 @@ export interface RunningEngineOptions {
   readonly restartDevice: (device: string) => Promise<EngineDevice>;
   readonly text: ReadyText;
   readonly textTasks: Pick<
-    TextTasks,
+    TextPool,
     'prepare' | 'detokenize' | 'decode' | 'nameTokens' | 'maskTokens'
   >;
+  readonly textLimits: TextLimits;
   readonly send: (message: SchedulerMessage) => void;
   /** This process can't go on, because of a device. */
   readonly onLost: (lost: LostDevice, error: PermafrostError) => void;
@@ -62,7 +65,9 @@ export class RunningEngine {
   #isClosing = false;
 
   constructor(options: RunningEngineOptions) {
-    const { devices, text, textTasks, send, prefixCaching, stepTimeoutMs, now } = options;
+    const { devices, text, textTasks, textLimits, send, prefixCaching, stepTimeoutMs, now } =
+      options;
+    const textWork = new TextWork(send);
     this.#options = options;
     this.#fleet = new DeviceFleet(devices.map(({ worker }) => worker));
     const limits = devices.map((device) => device.limits);
@@ -84,10 +89,16 @@ export class RunningEngine {
       text: textTasks,
       scheduler,
       vocabSize,
+      textLimits,
+      textWork,
+      now,
       onSchedulerChanged,
     });
     this.#intake = new RequestIntake({
       text: textTasks,
+      textLimits,
+      textWork,
+      now,
       hasTokenizer: text.hasTokenizer,
       context: {
         defaults: text.defaults,

@@ -37,6 +37,8 @@ interface RenderOptions {
   readonly addGenerationPrompt: boolean;
   /** More variables for the template, such as `enable_thinking`. */
   readonly templateOptions?: Readonly<Record<string, unknown>>;
+  /** Less than the template's own limit. */
+  readonly timeoutMs?: number;
 }
 
 /** What one rendering may cost. */
@@ -80,7 +82,7 @@ export class ChatTemplate {
    *   ERR_TEXT_LIMIT when it takes too long or writes too much.
    */
   render(messages: readonly ChatMessage[], options: RenderOptions): string {
-    const { templateOptions = {} } = options;
+    const { templateOptions = {}, timeoutMs = this.#limits.timeoutMs } = options;
     const hasTools = (templateOptions.tools ?? null) !== null;
     const template = hasTools ? this.#toolUse : this.#template;
     if (template instanceof PermafrostError) throw template;
@@ -94,7 +96,7 @@ export class ChatTemplate {
           messages,
           add_generation_prompt: options.addGenerationPrompt,
         },
-        { ...this.#limits, now: monotonicMs },
+        { ...this.#limits, timeoutMs, now: monotonicMs },
       );
     } catch (cause) {
       const code = cause instanceof TemplateLimitError ? 'ERR_TEXT_LIMIT' : 'ERR_TOKENIZER';

@@ -4,12 +4,37 @@
  */
 
 import { workerData } from 'node:worker_threads';
-import type { TextPoolData } from '../protocol/text-jobs.js';
+import type {
+  DecodedRow,
+  DecodeJob,
+  DetokenizedRow,
+  DetokenizeJob,
+  MaskedRow,
+  MaskJob,
+  NamedRow,
+  NameTokensJob,
+  PreparedRow,
+  PrepareJob,
+  TextPoolData,
+  TextProgress,
+  ThreadJob,
+} from '../protocol/text-jobs.js';
 import { loadTextLayer } from './text-layer.js';
 import { createTextTasks } from './text-tasks.js';
 
 const { model } = workerData as TextPoolData;
+const tasks = createTextTasks(loadTextLayer(model));
 
-export const { describe, prepare, detokenize, decode, nameTokens, maskTokens } = createTextTasks(
-  loadTextLayer(model),
-);
+export const { describe } = tasks;
+export const prepare = onThread<PrepareJob, PreparedRow>(tasks.prepare);
+export const detokenize = onThread<DetokenizeJob, DetokenizedRow>(tasks.detokenize);
+export const decode = onThread<DecodeJob, DecodedRow>(tasks.decode);
+export const nameTokens = onThread<NameTokensJob, NamedRow>(tasks.nameTokens);
+export const maskTokens = onThread<MaskJob, MaskedRow>(tasks.maskTokens);
+
+/** A task as piscina calls it: with one argument. */
+function onThread<Job, Row>(
+  task: (job: Job, progress: TextProgress) => Promise<readonly Row[]>,
+): (threadJob: ThreadJob<Job>) => Promise<readonly Row[]> {
+  return ({ job, progress }) => task(job, progress);
+}

@@ -1,6 +1,7 @@
 /** The text pool's tasks over one loaded checkpoint. Rows fail alone; the tasks never reject. */
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import { monotonicMs } from '../protocol/phase-clock.js';
 import type {
   DecodedRow,
   DetokenizedRow,
@@ -11,6 +12,7 @@ import type {
   MaskRow,
   NamedRow,
   PreparedRow,
+  TextProgress,
   TextPrompt,
   TextReport,
   TextTasks,
@@ -22,17 +24,27 @@ import type { TextLayer } from './text-layer.js';
 import { TokenMasker } from './token-masker.js';
 import type { Tokenizer } from './tokenizer.js';
 
+/** After so long a job gives what it has, so that other work gets its turn. */
+const SLICE_MS = 100;
+
+type Failure = { readonly error: ErrorRecord };
+
 /** The tasks over a checkpoint that may still be loading: they wait for it. */
-export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
+export function createTextTasks(loading: Promise<TextLayer>, now = monotonicMs): TextTasks {
   // Nobody may be waiting yet when loading fails; each task reports it.
   loading.catch(() => {});
   const perRow = async <Row, Result>(
     rows: readonly Row[],
     work: (layer: TextLayer, row: Row) => Result | Promise<Result>,
-  ): Promise<readonly (Result | { readonly error: ErrorRecord })[]> => {
+    progress: TextProgress | undefined,
+    sliceMs = Number.POSITIVE_INFINITY,
+  ): Promise<readonly (Result | Failure)[]> => {
     const layer = await loading.catch((error: unknown) => PermafrostError.toRecord(error));
-    const results: (Result | { readonly error: ErrorRecord })[] = [];
-    for (const row of rows) {
+    const results: (Result | Failure)[] = [];
+    const endMs = now() + sliceMs;
+    for (const [index, row] of rows.entries()) {
+      if (index > 0 && now() > endMs) break;
+      if (progress !== undefined) Atomics.store(progress, 0, index + 1);
       try {
         results.push('code' in layer ? { error: layer } : await work(layer, row));
       } catch (error) {
@@ -47,17 +59,26 @@ export function createTextTasks(loading: Promise<TextLayer>): TextTasks {
     masker ??= new TokenMasker(requireTokenizer(layer), job);
     const { sequence, schemaIndex, tokenIds } = row;
     const schema = job.schemas[schemaIndex] ?? '';
-    return { words: await masker.mask({ sequence, schema, tokenIds }) };
+    await masker.prepare();
+    const startMs = now();
+    const words = await masker.mask({ sequence, schema, tokenIds });
+    return { words, elapsedMs: now() - startMs };
   };
   return {
     describe: () => loading.then(report, failure),
-    prepare: ({ prompts }) => perRow(prompts, prepareRow),
-    detokenize: ({ rows }) => perRow(rows, detokenizeRow),
-    decode: ({ rows }) => perRow(rows, decodeRow),
-    nameTokens: ({ rows }) => perRow(rows, nameRow),
-    maskTokens: async (job) => {
+    prepare: ({ prompts, templateTimeoutMs }, progress) =>
+      perRow(
+        prompts,
+        (layer, prompt) => prepareRow(layer, prompt, templateTimeoutMs),
+        progress,
+        SLICE_MS,
+      ),
+    detokenize: ({ rows }, progress) => perRow(rows, detokenizeRow, progress),
+    decode: ({ rows }, progress) => perRow(rows, decodeRow, progress),
+    nameTokens: ({ rows }, progress) => perRow(rows, nameRow, progress),
+    maskTokens: async (job, progress) => {
       await masker?.forget(job.ended);
-      return perRow(job.rows, (layer, row) => maskRow(layer, job, row));
+      return perRow(job.rows, (layer, row) => maskRow(layer, job, row), progress, SLICE_MS);
     },
   };
 }
@@ -78,7 +99,7 @@ function failure(error: unknown): TextReport {
   return { kind: 'failed', error: PermafrostError.toRecord(error) };
 }
 
-function prepareRow(layer: TextLayer, prompt: TextPrompt): PreparedRow {
+function prepareRow(layer: TextLayer, prompt: TextPrompt, templateTimeoutMs: number): PreparedRow {
   const tokenizer = requireTokenizer(layer);
   if (typeof prompt === 'string') {
     return { tokenIds: tokenizer.encode(prompt, { addSpecialTokens: true }) };
@@ -87,6 +108,7 @@ function prepareRow(layer: TextLayer, prompt: TextPrompt): PreparedRow {
   const text = requireChatTemplate(layer).render(messages, {
     addGenerationPrompt: true,
     templateOptions,
+    timeoutMs: templateTimeoutMs,
   });
   return { tokenIds: tokenizer.encode(text, { addSpecialTokens: false }) };
 }

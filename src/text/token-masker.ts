@@ -71,11 +71,23 @@ export class TokenMasker {
       library.guard.restrict(allowed, query.tokenIds.at(-1));
       return this.#firstBits(allowed);
     } catch (error) {
-      if (error instanceof PermafrostError) throw error;
-      // WebAssembly that has failed once can't be trusted with another call.
-      this.#library = null;
-      const message = `the grammar library failed: ${messageOf(error)}`;
-      throw new PermafrostError('ERR_INTERNAL', message, { cause: error });
+      throw error instanceof PermafrostError ? error : this.#failed(error);
+    }
+  }
+
+  /** WebAssembly that has failed once can't be trusted with another call. */
+  #failed(cause: unknown): PermafrostError {
+    this.#library = null;
+    const message = `the grammar library failed: ${messageOf(cause)}`;
+    return new PermafrostError('ERR_INTERNAL', message, { cause });
+  }
+
+  /** Loads the grammar library, which is no schema's doing. @throws ERR_INTERNAL when it fails. */
+  async prepare(): Promise<void> {
+    try {
+      await this.#load();
+    } catch (error) {
+      throw this.#failed(error);
     }
   }
 

@@ -1,4 +1,4 @@
-/** What the threads of both pools have in common. Piscina is imported in this folder only. */
+/** What the threads of all pools have in common. Piscina is imported in this folder only. */
 
 import { Piscina } from 'piscina';
 
@@ -10,12 +10,20 @@ export interface PoolOptions {
   readonly minThreads: number;
   readonly maxThreads: number;
   readonly workerData?: unknown;
+  /** Of each thread's JavaScript. Default: no limit but V8's own. */
+  readonly memoryBytes?: number;
 }
+
+const BYTES_PER_MB = 1 << 20;
 
 /** A pool whose threads stay for good and take one task at a time. */
 export function createPool(options: PoolOptions): Piscina {
-  const { entry, task, minThreads, maxThreads, workerData } = options;
+  const { entry, task, minThreads, maxThreads, workerData, memoryBytes } = options;
   const { NODE_OPTIONS: _, ...env } = process.env;
+  const resourceLimits =
+    memoryBytes === undefined
+      ? {}
+      : { resourceLimits: { maxOldGenerationSizeMb: Math.ceil(memoryBytes / BYTES_PER_MB) } };
   const pool = new Piscina({
     filename: entry.href,
     name: task,
@@ -29,6 +37,7 @@ export function createPool(options: PoolOptions): Piscina {
     env,
     execArgv: [],
     workerData,
+    ...resourceLimits,
   });
   // A thread that dies between tasks; its next task tells.
   pool.on('error', () => {});

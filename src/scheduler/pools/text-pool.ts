@@ -1,6 +1,11 @@
-/** The text pool: threads that tokenize and detokenize, so that nobody else has to. */
+/**
+ * The text pool: threads that tokenize and detokenize, so that nobody else has to. Three kinds of
+ * work have threads of their own: prompts that are soon done, what may take long, and what running
+ * requests wait for. A thread whose job does not get on is ended, and another one takes its place.
+ */
 
 import type { Piscina } from 'piscina';
+import { type ErrorRecord, PermafrostError } from '../../protocol/errors.js';
 import type {
   DecodedRow,
   DecodeJob,
@@ -15,71 +20,144 @@ import type {
   TextPoolData,
   TextReport,
   TextTasks,
+  ThreadJob,
 } from '../../protocol/text-jobs.js';
-import type { TextPool } from '../text-pool.js';
+import { numLongThreads } from '../text-limits.js';
+import { TextJobError, type TextPool } from '../text-pool.js';
+import { JobWatch } from './job-watch.js';
 import { createPool } from './pool-threads.js';
 
 const ENTRY = new URL('../../text/main.js', import.meta.url);
-const CORES_PER_THREAD = 4;
-const MAX_THREADS = 2;
+const LOOKS_PER_TIMEOUT = 8;
+const MAX_LOOK_INTERVAL_MS = 250;
+
+export interface ThreadTextPoolOptions {
+  readonly model: string;
+  /** Threads for prompts that are soon done. */
+  readonly numThreads: number;
+  /** Of each thread's JavaScript. */
+  readonly memoryBytes: number;
+  /** For rows of jobs that name no limit of their own. */
+  readonly rowTimeoutMs: number;
+  readonly now: () => number;
+  /** What the threads run. */
+  readonly entry?: URL;
+}
+
+interface RunOptions {
+  readonly name: keyof TextTasks;
+  readonly rowTimeoutMs: number;
+  readonly isWanted?: (() => boolean) | undefined;
+}
 
 /** The pool on real threads. */
 export class ThreadTextPool implements TextPool {
-  readonly #pool: Piscina;
+  readonly #options: ThreadTextPoolOptions;
+  /** Prompts that are soon done. */
+  readonly #quick: Piscina;
+  /** Long prompts, and schemas of which nobody knows what they take. Starts with the first one. */
+  readonly #long: Piscina;
+  /** What running requests wait for: their texts, and the masks of schemas that are soon compiled. */
+  readonly #running: Piscina;
   #isDestroyed = false;
 
-  /**
-   * @param numCores Cores this process may use.
-   * @param entry What the threads run.
-   */
-  constructor(model: string, numCores: number, entry = ENTRY) {
-    const numThreads = Math.max(1, Math.min(MAX_THREADS, Math.floor(numCores / CORES_PER_THREAD)));
-    const workerData: TextPoolData = { model };
-    this.#pool = createPool({
-      entry,
-      task: 'describe',
-      minThreads: numThreads,
-      maxThreads: numThreads,
-      workerData,
-    });
+  constructor(options: ThreadTextPoolOptions) {
+    const { numThreads } = options;
+    this.#options = options;
+    this.#quick = this.#createPool(numThreads, numThreads);
+    this.#long = this.#createPool(0, numLongThreads(options));
+    this.#running = this.#createPool(1, 1);
   }
 
   describe(): Promise<TextReport> {
-    return this.#run(undefined, 'describe');
+    return this.#quick.run(undefined, { name: 'describe' });
   }
 
-  prepare(job: PrepareJob): Promise<readonly PreparedRow[]> {
-    return this.#run(job, 'prepare');
+  prepare(job: PrepareJob, isWanted?: () => boolean): Promise<readonly PreparedRow[]> {
+    const pool = job.isLong ? this.#long : this.#quick;
+    return this.#run(pool, job, { name: 'prepare', rowTimeoutMs: job.rowTimeoutMs, isWanted });
+  }
+
+  maskTokens(job: MaskJob, isWanted?: () => boolean): Promise<readonly MaskedRow[]> {
+    const pool = job.isLong ? this.#long : this.#running;
+    return this.#run(pool, job, { name: 'maskTokens', rowTimeoutMs: job.rowTimeoutMs, isWanted });
   }
 
   detokenize(job: DetokenizeJob): Promise<readonly DetokenizedRow[]> {
-    return this.#run(job, 'detokenize');
+    return this.#runTwice(job, 'detokenize');
   }
 
   decode(job: DecodeJob): Promise<readonly DecodedRow[]> {
-    return this.#run(job, 'decode');
+    return this.#runTwice(job, 'decode');
   }
 
   nameTokens(job: NameTokensJob): Promise<readonly NamedRow[]> {
-    return this.#run(job, 'nameTokens');
-  }
-
-  maskTokens(job: MaskJob): Promise<readonly MaskedRow[]> {
-    return this.#run(job, 'maskTokens');
+    return this.#runTwice(job, 'nameTokens');
   }
 
   async destroy(): Promise<void> {
     this.#isDestroyed = true;
-    await this.#pool.destroy();
+    await Promise.all([this.#quick, this.#long, this.#running].map((pool) => pool.destroy()));
   }
 
-  /** Tasks never reject: when one does, its thread has died, and another one takes it over once. */
-  async #run<Result>(job: unknown, name: keyof TextTasks): Promise<Result> {
+  #createPool(minThreads: number, maxThreads: number): Piscina {
+    const { model, memoryBytes, entry = ENTRY } = this.#options;
+    const workerData: TextPoolData = { model };
+    return createPool({ entry, task: 'describe', minThreads, maxThreads, workerData, memoryBytes });
+  }
+
+  /** Rows that can't be made anew: when their thread ends, another one takes the job over, once. */
+  async #runTwice<Job, Result>(job: Job, name: keyof TextTasks): Promise<Result> {
+    const options = { name, rowTimeoutMs: this.#options.rowTimeoutMs };
     try {
-      return await this.#pool.run(job, { name });
+      return await this.#run<Job, Result>(this.#running, job, options);
     } catch (error) {
       if (this.#isDestroyed) throw error;
-      return this.#pool.run(job, { name });
+      return await this.#run<Job, Result>(this.#running, job, options).catch(throwRecord);
     }
   }
+
+  /** @throws TextJobError when the thread has ended. */
+  async #run<Job, Result>(
+    pool: Piscina,
+    job: Job,
+    { name, rowTimeoutMs, isWanted }: RunOptions,
+  ): Promise<Result> {
+    const watch = new JobWatch(rowTimeoutMs, this.#options.now, isWanted);
+    const ending = new AbortController();
+    const intervalMs = Math.min(MAX_LOOK_INTERVAL_MS, rowTimeoutMs / LOOKS_PER_TIMEOUT);
+    const timer = setInterval(() => {
+      if (watch.isOverdue()) ending.abort();
+    }, intervalMs);
+    const threadJob: ThreadJob<Job> = { job, progress: watch.progress };
+    try {
+      const result: Result = await pool.run(threadJob, { name, signal: ending.signal });
+      return result;
+    } catch (error) {
+      const isOverdue = ending.signal.aborted;
+      const record = isOverdue ? overdue(rowTimeoutMs) : this.#recordOf(error);
+      throw new TextJobError(record, watch.rowIndex, isOverdue);
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  #recordOf(error: unknown): ErrorRecord {
+    if (!(error instanceof Error) || !('code' in error)) return PermafrostError.toRecord(error);
+    if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') return PermafrostError.toRecord(error);
+    const { memoryBytes } = this.#options;
+    return {
+      code: 'ERR_TEXT_LIMIT',
+      message: `its text work took more than ${memoryBytes} bytes of memory; raise textMemoryBytes`,
+    };
+  }
+}
+
+function overdue(rowTimeoutMs: number): ErrorRecord {
+  const message = `its text work was not done after ${Math.round(rowTimeoutMs)} ms; raise textTimeoutMs`;
+  return { code: 'ERR_TEXT_LIMIT', message };
+}
+
+function throwRecord(error: unknown): never {
+  throw error instanceof TextJobError ? PermafrostError.fromRecord(error.record) : error;
 }

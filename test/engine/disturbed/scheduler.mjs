@@ -23,8 +23,17 @@ const engine = new EngineProcess({
   },
   createDevicePool: (numDevices) =>
     new ThreadDevicePool(numDevices, new URL('worker.mjs', import.meta.url)),
-  createTextPool: (model) => new ThreadTextPool(model, numCores),
+  createTextPool: (model, { numThreads, memoryBytes, timeoutMs }) =>
+    new ThreadTextPool({
+      model,
+      numThreads,
+      memoryBytes,
+      rowTimeoutMs: timeoutMs,
+      now: monotonicMs,
+      entry: new URL('text.mjs', import.meta.url),
+    }),
   numCores,
+  totalMemoryBytes: 2 ** 32,
   now: monotonicMs,
 });
 const socket = new Socket({ fd: 3, readable: true, writable: true });

@@ -92,6 +92,15 @@ export class FakeScheduler implements SchedulerConnection {
   }
 
   /** Devices have begun with these requests. */
+  /** A text thread gets the requests. */
+  textStarted(...keys: number[]): void {
+    this.listener?.onMessage({ kind: 'text-started', keys });
+  }
+
+  textEnded(...keys: number[]): void {
+    this.listener?.onMessage({ kind: 'text-ended', keys });
+  }
+
   started(...keys: number[]): void {
     this.listener?.onMessage({ kind: 'started', keys });
   }

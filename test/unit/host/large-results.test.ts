@@ -103,7 +103,7 @@ describe('a result with a million log-probabilities', () => {
     pending.takeOutcome(large(1));
     for (let loss = 0; loss < 3; loss++) {
       expect(pending.takeBack().map(({ key }) => key)).toEqual([2]);
-      expect(pending.blame([1, 2])).toEqual(loss < 2 ? [] : [2]);
+      expect(pending.blame([1, 2], true)).toEqual(loss < 2 ? [] : [2]);
     }
     pending.failAll(new PermafrostError('ERR_DEVICE_LOST', 'gone'));
     while (endTurn());

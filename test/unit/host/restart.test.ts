@@ -385,6 +385,41 @@ describe('a request that takes the process down', () => {
     expect(engine.sinks.map(({ results }) => results)).toEqual([0, 1, 1]);
   });
 
+  test('by its text runs alone after two losses, and fails with the third', async () => {
+    const engine = await Engine.start();
+    const [poison = -1, beside = -1, ...others] = await engine.submit(5);
+    for (let loss = 0; loss < 2; loss++) {
+      engine.scheduler.started(others[0] ?? -1);
+      engine.scheduler.textStarted(beside, others[1] ?? -1);
+      engine.scheduler.textEnded(beside, others[1] ?? -1);
+      engine.scheduler.textStarted(poison);
+      // As the system ends a process that takes too much memory.
+      engine.scheduler.killed();
+      await engine.restart();
+    }
+    expect(engine.submittedKeys).toEqual([poison]);
+    engine.scheduler.textStarted(poison);
+    engine.scheduler.killed();
+    expect(engine.sinks[0]?.errors.map(({ code }) => code)).toEqual(['ERR_POISONED']);
+    await engine.restart();
+    expect(engine.submittedKeys).toEqual([beside, ...others]);
+    for (const { resume } of engine.scheduler.submitted) expect(resume?.losses ?? 0).toBe(0);
+  });
+
+  test('by its text is told apart from those on a device that was lost', async () => {
+    const engine = await Engine.start();
+    const [inText = -1, onDevice = -1] = await engine.submit(2);
+    engine.scheduler.textStarted(inText);
+    engine.scheduler.started(onDevice);
+    engine.scheduler.lose({ device: 'cpu:0', hasFinished: true, keys: [onDevice] });
+    await engine.restart();
+    const losses = engine.scheduler.submitted.map(({ key, resume }) => [key, resume?.losses]);
+    expect(losses).toEqual([
+      [inText, 0],
+      [onDevice, 1],
+    ]);
+  });
+
   test('is told apart from those on another device', async () => {
     const engine = await Engine.start();
     const keys = await engine.submit(2);

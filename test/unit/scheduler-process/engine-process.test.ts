@@ -38,6 +38,7 @@ class Process {
       createDevicePool: () => this.#devicePool,
       createTextPool: (model) => Object.assign(new GatedText(model), { destroy: async () => {} }),
       numCores: 4,
+      totalMemoryBytes: 2 ** 32,
       now: () => this.nowMs,
     });
   }

@@ -1,12 +1,13 @@
 /** The text tasks of models/tiny in this thread, with gates that hold jobs back. */
 
-import type { DetokenizeJob, TextTasks } from '../../../src/protocol/text-jobs.js';
+import type { DetokenizeJob, PrepareJob } from '../../../src/protocol/text-jobs.js';
+import type { TextPool } from '../../../src/scheduler/text-pool.js';
 import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { createTextTasks } from '../../../src/text/text-tasks.js';
 
 type TaskName = 'prepare' | 'detokenize' | 'decode' | 'nameTokens' | 'maskTokens';
 
-export class GatedText implements TextTasks {
+export class GatedText implements Omit<TextPool, 'destroy'> {
   /** Rows of each job, in order. */
   readonly jobSizes: Record<TaskName, number[]> = {
     prepare: [],
@@ -16,21 +17,26 @@ export class GatedText implements TextTasks {
     maskTokens: [],
   };
   readonly detokenizeJobs: DetokenizeJob[] = [];
-  readonly describe: TextTasks['describe'];
-  readonly prepare: TextTasks['prepare'];
-  readonly detokenize: TextTasks['detokenize'];
-  readonly decode: TextTasks['decode'];
-  readonly nameTokens: TextTasks['nameTokens'];
-  readonly maskTokens: TextTasks['maskTokens'];
+  readonly describe: TextPool['describe'];
+  readonly prepare: TextPool['prepare'];
+  readonly detokenize: TextPool['detokenize'];
+  readonly decode: TextPool['decode'];
+  readonly nameTokens: TextPool['nameTokens'];
+  readonly maskTokens: TextPool['maskTokens'];
   readonly #gates = new Map<TaskName, { promise: Promise<void>; open: () => void }>();
   #running = 0;
   /** What jobs reject with, as those of a thread that died do. */
   failure: Error | null = null;
+  readonly prepareJobs: PrepareJob[] = [];
 
   constructor(folder = 'models/tiny') {
-    const tasks = createTextTasks(loadTextLayer(folder));
+    // With a clock that stands still no job is cut short.
+    const tasks = createTextTasks(loadTextLayer(folder), () => 0);
     this.describe = tasks.describe;
-    this.prepare = (job) => this.#pass('prepare', job.prompts.length, () => tasks.prepare(job));
+    this.prepare = (job) => {
+      this.prepareJobs.push(job);
+      return this.#pass('prepare', job.prompts.length, () => tasks.prepare(job));
+    };
     this.detokenize = (job) => {
       this.detokenizeJobs.push(job);
       return this.#pass('detokenize', job.rows.length, () => tasks.detokenize(job));

@@ -119,6 +119,7 @@ export class Harness {
       restartDevice: (device) => this.#restart(device),
       text: { hasTokenizer, defaults: { ...parseGenerationConfig(undefined), eosTokenIds } },
       textTasks: this.text,
+      textLimits: { numThreads: 1, memoryBytes: 2 ** 28, timeoutMs: 10_000 },
       send: (message) => {
         this.sent.push(message);
         this.order.push(message.kind);

@@ -27,14 +27,30 @@ export default function runWorker({ config, port }) {
   });
 }
 
-/** `exit`, and the path of a file: ends its thread once. `exit` alone: every time. */
-export async function prepare({ prompts }) {
-  const [action, path] = prompts[0].split(' ');
-  if (action === 'exit' && (path === undefined || !existsSync(path))) {
-    if (path !== undefined) writeFileSync(path, '');
-    process.exit(1);
+/** Each prompt says what becomes of its thread. */
+export async function prepare({ job, progress }) {
+  for (const [index, prompt] of job.prompts.entries()) {
+    Atomics.store(progress, 0, index + 1);
+    const [action, path] = prompt.split(' ');
+    if (action === 'exit') process.exit(1);
+    if (action === 'begin') writeFileSync(path, '');
+    if (action === 'loop' || action === 'begin') for (;;);
+    if (action === 'wait') while (!existsSync(path));
+    if (action === 'grow') for (const kept = []; ; ) kept.push(kept.map((one) => ({ one })), [1]);
   }
-  return prompts.map(() => ({ tokenIds: new Int32Array([7]) }));
+  return job.prompts.map(() => ({ tokenIds: new Int32Array([7]) }));
+}
+
+export function decode({ job }) {
+  return job.rows.map(() => ({ text: 'decoded' }));
+}
+
+/** Ends its thread the first time, as the file with that path tells; without a path, every time. */
+export function nameTokens({ job }) {
+  const [path] = job.rows[0];
+  if (path !== '' && existsSync(path)) return [];
+  if (path !== '') writeFileSync(path, '');
+  process.exit(1);
 }
 
 export function describe() {}

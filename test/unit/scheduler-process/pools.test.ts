@@ -1,8 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import type { WorkerMessage } from '../../../src/protocol/messages.js';
+import { monotonicMs } from '../../../src/protocol/phase-clock.js';
+import type { PrepareJob } from '../../../src/protocol/text-jobs.js';
 import type { DeviceWorker } from '../../../src/scheduler/device-worker.js';
 import { ThreadDevicePool } from '../../../src/scheduler/pools/device-pool.js';
 import { ThreadTextPool } from '../../../src/scheduler/pools/text-pool.js';
@@ -66,16 +69,77 @@ describe('a device worker on a thread', () => {
   });
 });
 
-describe('a text job whose thread dies', () => {
+describe('a text job', () => {
   const folder = mkdtempSync(join(tmpdir(), 'permafrost-'));
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('is run once more on another thread, and not a third time', async () => {
-    const pool = new ThreadTextPool('unused', 1, ENTRY);
+  function openTextPool(now = monotonicMs): ThreadTextPool {
+    const limits = { numThreads: 1, memoryBytes: 2 ** 26, rowTimeoutMs: 60_000 };
+    const pool = new ThreadTextPool({ ...limits, model: 'unused', now, entry: ENTRY });
     opened.push(pool);
-    const prompt = `exit ${join(folder, 'exited')}`;
-    expect(await pool.prepare({ prompts: [prompt] })).toEqual([{ tokenIds: new Int32Array([7]) }]);
-    await expect(pool.prepare({ prompts: ['exit'] })).rejects.toThrow('exited');
-    expect(await pool.prepare({ prompts: ['stay'] })).toHaveLength(1);
+    return pool;
+  }
+
+  const jobOf = (prompts: readonly string[], rowTimeoutMs = 60_000): PrepareJob => ({
+    prompts,
+    isLong: false,
+    templateTimeoutMs: 60_000,
+    rowTimeoutMs,
+  });
+  const waitFor = async (isTrue: () => boolean): Promise<void> => {
+    while (!isTrue()) await nextTurn();
+  };
+  const row = { tokenIds: new Int32Array([7]) };
+
+  it('whose thread dies tells at which row, and the next one has another thread', async () => {
+    const pool = openTextPool();
+    const died = { name: 'TextJobError', rowIndex: 1, isOverdue: false };
+    await expect(pool.prepare(jobOf(['stay', 'exit', 'stay']))).rejects.toMatchObject(died);
+    expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+  });
+
+  it('whose row loops for ever loses its thread, and tells at which row', async () => {
+    const pool = openTextPool();
+    const overdue = { rowIndex: 2, isOverdue: true, record: { code: 'ERR_TEXT_LIMIT' } };
+    await expect(pool.prepare(jobOf(['stay', 'stay', 'loop'], 50))).rejects.toMatchObject(overdue);
+    expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+  });
+
+  it('that nobody wants any more gives its thread back', async () => {
+    let nowMs = 0;
+    let isWanted = true;
+    const pool = openTextPool(() => nowMs);
+    const path = join(folder, 'begun');
+    const unwanted = pool.prepare(jobOf([`begin ${path}`]), () => isWanted);
+    const ended = expect(unwanted).rejects.toMatchObject({ rowIndex: 0, isOverdue: true });
+    await waitFor(() => existsSync(path));
+    isWanted = false;
+    nowMs = 10_000;
+    await ended;
+    expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+  });
+
+  it('whose row takes too much memory loses its thread, and nothing else', async () => {
+    const pool = openTextPool();
+    const failure = { rowIndex: 0, record: { code: 'ERR_TEXT_LIMIT' } };
+    await expect(pool.prepare(jobOf(['grow']))).rejects.toMatchObject(failure);
+    expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+  });
+
+  it('that takes long holds up neither prompts nor the texts of running requests', async () => {
+    const pool = openTextPool();
+    const path = join(folder, 'release');
+    const long = pool.prepare({ ...jobOf([`wait ${path}`]), isLong: true });
+    expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+    expect(await pool.decode({ rows: [[1]] })).toEqual([{ text: 'decoded' }]);
+    writeFileSync(path, '');
+    expect(await long).toEqual([row]);
+  });
+
+  it('of a running request is taken over by another thread when its own dies, once', async () => {
+    const pool = openTextPool();
+    const path = join(folder, 'died');
+    expect(await pool.nameTokens({ rows: [[path] as never] })).toEqual([]);
+    await expect(pool.nameTokens({ rows: [['' as never]] })).rejects.toThrow('exit');
   });
 });

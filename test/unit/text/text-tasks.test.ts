@@ -4,6 +4,7 @@ import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { createTextTasks } from '../../../src/text/text-tasks.js';
 import { checkpoint, llamaIds, llamaTokenizer } from './checkpoints.js';
 
+const LIMITS = { isLong: false, templateTimeoutMs: 60_000, rowTimeoutMs: 60_000 };
 const { bos, byte, piece } = llamaIds;
 const chat_template = "{{ bos_token }}{{ messages[0]['content'] }}{{ suffix }}";
 
@@ -33,6 +34,7 @@ describe('a checkpoint with a tokenizer', () => {
     const tasks = await withTokenizer({ chat_template });
     const messages = [{ role: 'user', content: 'b' }];
     const rows = await tasks.prepare({
+      ...LIMITS,
       prompts: ['b', { messages }, { messages, templateOptions: { suffix: 'c' } }],
     });
     expect(rows).toEqual([
@@ -105,6 +107,7 @@ describe('a checkpoint with a tokenizer', () => {
       chat_template: "{% if messages[0].role != 'user' %}{{ raise_exception('no') }}{% endif %}b",
     });
     const rows = await tasks.prepare({
+      ...LIMITS,
       prompts: [
         { messages: [{ role: 'system', content: 'x' }] },
         { messages: [{ role: 'user', content: 'x' }] },
@@ -115,7 +118,7 @@ describe('a checkpoint with a tokenizer', () => {
 
   test('without a chat template only chats fail', async () => {
     const tasks = await withTokenizer();
-    const rows = await tasks.prepare({ prompts: [{ messages: [] }, 'b'] });
+    const rows = await tasks.prepare({ ...LIMITS, prompts: [{ messages: [] }, 'b'] });
     expect(rows).toMatchObject([{ error: { code: 'ERR_NO_CHAT_TEMPLATE' } }, { tokenIds: {} }]);
   });
 
@@ -126,7 +129,7 @@ describe('a checkpoint with a tokenizer', () => {
       hasChatTemplate: false,
       warnings: [expect.stringContaining('tokenizer_config.json')],
     });
-    const rows = await tasks.prepare({ prompts: [{ messages: [] }, 'b'] });
+    const rows = await tasks.prepare({ ...LIMITS, prompts: [{ messages: [] }, 'b'] });
     expect(rows).toMatchObject([{ error: { code: 'ERR_TOKENIZER' } }, { tokenIds: {} }]);
   });
 });
@@ -144,7 +147,7 @@ describe('a checkpoint without a tokenizer', () => {
   test('refuses text and stop strings', async () => {
     const tasks = await tasksOf({});
     const error = { code: 'ERR_NO_TOKENIZER' };
-    expect(await tasks.prepare({ prompts: ['b', { messages: [] }] })).toMatchObject([
+    expect(await tasks.prepare({ ...LIMITS, prompts: ['b', { messages: [] }] })).toMatchObject([
       { error },
       { error },
     ]);
@@ -157,5 +160,8 @@ test('files that do not load fail every row and the description', async () => {
   const tasks = await tasksOf({ 'tokenizer.json': '{' });
   const error = { code: 'ERR_TOKENIZER' };
   expect(await tasks.describe()).toMatchObject({ kind: 'failed', error });
-  expect(await tasks.prepare({ prompts: ['a', 'b'] })).toMatchObject([{ error }, { error }]);
+  expect(await tasks.prepare({ ...LIMITS, prompts: ['a', 'b'] })).toMatchObject([
+    { error },
+    { error },
+  ]);
 });
