@@ -74,15 +74,30 @@ function tokenText(token: TokenLogprob): string {
  */
 function textOffsets(entries: readonly ChoiceLogprob[], text: string): number[] {
   const growing = new TextDecoder('utf-8', { ignoreBOM: true });
+  const written = entries.map(({ bytes, isSpecial }) => {
+    return bytes === undefined || isSpecial === true
+      ? ''
+      : growing.decode(Uint8Array.from(bytes), { stream: true });
+  });
   const textLength = countCharacters(text);
-  let length = 0;
-  return entries.map(({ bytes, isSpecial }) => {
-    const offset = Math.min(length, textLength);
-    if (bytes !== undefined && isSpecial !== true) {
-      length += countCharacters(growing.decode(Uint8Array.from(bytes), { stream: true }));
-    }
+  let length = -numDropped(written.join(''), text);
+  return written.map((part) => {
+    const offset = Math.min(Math.max(length, 0), textLength);
+    length += countCharacters(part);
     return offset;
   });
+}
+
+/** No known decoder drops more than one. */
+const MAX_DROPPED = 16;
+
+/** Spaces that a tokenizer's decoder drops from the start of a text that nothing goes before. */
+function numDropped(written: string, text: string): number {
+  const numSpaces = Math.min(written.length - written.trimStart().length, MAX_DROPPED);
+  for (let count = 0; count <= numSpaces; count++) {
+    if (written.startsWith(text, count)) return count;
+  }
+  return 0;
 }
 
 function countCharacters(text: string): number {

@@ -13,6 +13,8 @@ import type { ChatMessage } from './requests.js';
 export interface TextPoolData {
   /** The checkpoint folder. */
   readonly model: string;
+  /** Whether the thread turns texts to ids. */
+  readonly takesPrompts: boolean;
 }
 
 /** A job on its way to a thread, which says in `progress` how far it has come. */
@@ -64,14 +66,25 @@ export type PreparedRow = { readonly tokenIds: Int32Array } | { readonly error: 
 /** Ids as they come: from a step block or from a finished row. */
 export type TokenIds = Int32Array | readonly number[];
 
+/** How far the text of a sequence's ids is certain: plain data. */
+export interface TextState {
+  /** No token with text has come yet. */
+  readonly isFirst: boolean;
+  /** Leading characters that the tokenizer's decoder removes and that may still come. */
+  readonly numToDrop: number;
+  /** Bytes of which what comes next decides: the start of a UTF-8 sequence or a run of byte tokens. */
+  readonly pendingBytes: readonly number[];
+  /** For a run of byte tokens: the number of the sequence's tokens up to each byte. */
+  readonly pendingEnds: readonly number[];
+  /** Text whose spaces what comes next may clean up. */
+  readonly uncleaned: string;
+}
+
 /** One sequence's detokenizer between two jobs: plain data that its owner keeps. */
 export interface DetokenizerState {
-  /** The start of a UTF-8 sequence whose rest has not come yet: at most 3 bytes. */
-  readonly pendingBytes: readonly number[];
+  readonly growing: TextState;
   /** Text that may turn out to be the start of a stop string. */
   readonly heldText: string;
-  /** Leading spaces that the tokenizer's decoder removes and that may still come. */
-  readonly spacesToDrop: number;
   /** Tokens seen so far. */
   readonly numTokens: number;
   /** A stop string was found: what comes after it is ignored. */
@@ -81,6 +94,8 @@ export interface DetokenizerState {
 export interface DetokenizeRow {
   /** null: the sequence's first row. */
   readonly state: DetokenizerState | null;
+  /** In the first row: the prompt's last ids, enough to tell whether text goes before. */
+  readonly before?: TokenIds;
   /** What was generated since the last row, without the id that ended the text. */
   readonly tokenIds: TokenIds;
   /** Nothing comes after this row: gives out what was held back. */
@@ -110,7 +125,13 @@ export type DetokenizedRow =
 
 /** Whole sequences at once: what {@link DetokenizeJob} gives in pieces. */
 export interface DecodeJob {
-  readonly rows: readonly TokenIds[];
+  readonly rows: readonly DecodeRow[];
+}
+
+export interface DecodeRow {
+  readonly tokenIds: TokenIds;
+  /** As in {@link DetokenizeRow}. */
+  readonly before: TokenIds;
 }
 
 export type DecodedRow = { readonly text: string } | { readonly error: ErrorRecord };

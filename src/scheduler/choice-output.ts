@@ -1,7 +1,10 @@
 import { logprobStride } from '../protocol/logprob-words.js';
 import type { ChoiceRecord, ChunkRecord, ResumedChoice } from '../protocol/messages.js';
-import type { DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
+import type { DecodeRow, DetokenizeRow, DetokenizerState } from '../protocol/text-jobs.js';
 import type { Sequence } from './sequence.js';
+
+/** So many of a prompt's ids tell whether there is text before an answer. */
+const NUM_IDS_BEFORE = 32;
 
 type GivenRow = { readonly state: DetokenizerState; readonly text: string };
 
@@ -55,7 +58,14 @@ export class ChoiceOutput {
     this.#numDetokenized = end;
     this.#isLastRow = this.sequence.finishReason !== null;
     const { minTokens } = this.sequence.request.params;
-    return { state: this.#state, tokenIds, isLast: this.#isLastRow, stop: this.#stop, minTokens };
+    return {
+      state: this.#state,
+      ...(this.#state === null ? { before: this.#idsBefore() } : {}),
+      tokenIds,
+      isLast: this.#isLastRow,
+      stop: this.#stop,
+      minTokens,
+    };
   }
 
   /** Takes in the result of the row that was taken last. */
@@ -65,9 +75,14 @@ export class ChoiceOutput {
     if (this.#isLastRow) this.isDone = true;
   }
 
-  /** All ids of the text at once. */
-  textIds(): Int32Array {
-    return this.sequence.generated.view(0, this.numTextTokens).slice();
+  /** All of the text at once. */
+  wholeRow(): DecodeRow {
+    const tokenIds = this.sequence.generated.view(0, this.numTextTokens).slice();
+    return { before: this.#idsBefore(), tokenIds };
+  }
+
+  #idsBefore(): Int32Array {
+    return this.sequence.request.promptIds.slice(-NUM_IDS_BEFORE);
   }
 
   /** What a stream gets to hear after a row that added `text`; null when there is nothing new. */

@@ -61,7 +61,7 @@ export class RequestOutput {
     );
     this.#decoding = new JobBatcher<ChoiceOutput, DecodedRow>(
       {
-        run: (choices) => text.decode({ rows: choices.map((choice) => choice.textIds()) }),
+        run: (choices) => text.decode({ rows: choices.map((choice) => choice.wholeRow()) }),
         maxRowsPerJob: MAX_DECODED_PER_JOB,
         isWanted: ({ sequence }) => this.#open.has(sequence.request.key),
       },

@@ -38,7 +38,19 @@ export async function readJsonFile<Schema extends z.ZodType>(
   schema: Schema,
 ): Promise<z.output<Schema> | null> {
   const text = await readTextFile(folder, name);
-  if (text === null) return null;
+  return text === null ? null : parseJson(name, text, schema);
+}
+
+/**
+ * The value of a JSON file's text.
+ *
+ * @throws ERR_TOKENIZER when it is no JSON or does not fit the schema.
+ */
+export function parseJson<Schema extends z.ZodType>(
+  name: string,
+  text: string,
+  schema: Schema,
+): z.output<Schema> {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -53,6 +65,11 @@ export async function readJsonFile<Schema extends z.ZodType>(
 /** The error of a text file whose content is wrong. */
 export function damaged(name: string, what: string, cause?: unknown): PermafrostError {
   return new PermafrostError('ERR_TOKENIZER', `${name} is damaged: ${what}`, { cause });
+}
+
+/** The error of a text file that asks for something that is not carried out. */
+export function refused(name: string, what: string): PermafrostError {
+  return new PermafrostError('ERR_TOKENIZER', `${name}: not supported: ${what}`);
 }
 
 /** The message of anything thrown. */

@@ -5,9 +5,9 @@
  */
 
 import type { DetokenizerState, StopHit, TokenIds } from '../protocol/text-jobs.js';
-import { findStop, safeLength } from './stop-strings.js';
+import { growText, startText, tokensUntil } from './growing-text.js';
+import { findStop, type StopMatch, safeLength } from './stop-strings.js';
 import type { TokenBytes } from './token-bytes.js';
-import { decodeUtf8, unfinishedLength } from './utf8.js';
 
 /** What one row adds to a sequence. */
 export interface DetokenizerInput {
@@ -24,15 +24,15 @@ export interface DetokenizerOutput {
   readonly stopped?: StopHit;
 }
 
-/** The state before a sequence's first row. */
-export function startState(table: TokenBytes): DetokenizerState {
-  return {
-    pendingBytes: [],
-    heldText: '',
-    spacesToDrop: table.spacesToDrop,
-    numTokens: 0,
-    stopped: false,
-  };
+/**
+ * The state before a sequence's first row.
+ *
+ * @param before The ids right before it, a prompt's last ones: behind text, a tokenizer's decoder
+ * drops no space from the sequence's start, so that prompt and text put together are what the model
+ * has written.
+ */
+export function startState(table: TokenBytes, before: TokenIds = []): DetokenizerState {
+  return { growing: startText(table, before), heldText: '', numTokens: 0, stopped: false };
 }
 
 /**
@@ -44,97 +44,52 @@ export function detokenize(
   state: DetokenizerState,
   input: DetokenizerInput,
 ): DetokenizerOutput {
-  const { tokenIds, stop = [], minTokens = 0 } = input;
-  const numFree = stop.length === 0 ? 0 : Math.max(0, minTokens - state.numTokens);
-  if (numFree === 0 || numFree >= tokenIds.length) return add(table, state, input, numFree === 0);
-  const free = { tokenIds: tokenIds.slice(0, numFree), isLast: false, stop };
-  const before = add(table, state, free, false);
-  const rest = { ...input, tokenIds: tokenIds.slice(numFree) };
-  const after = add(table, before.state, rest, true);
-  return { ...after, text: before.text + after.text };
-}
-
-/** @param canStop Whether a stop string that these ids complete ends the text. */
-function add(
-  table: TokenBytes,
-  state: DetokenizerState,
-  input: DetokenizerInput,
-  canStop: boolean,
-): DetokenizerOutput {
   if (state.stopped) return { state, text: '' };
   const stops = input.stop ?? [];
-  const decoded = decode(table, state, input.tokenIds, input.isLast);
-  const text = state.heldText + decoded.text;
-  const numTokens = state.numTokens + input.tokenIds.length;
+  const row = { ...input, numTokens: state.numTokens };
+  const grown = growText(table, state.growing, row);
+  const text = state.heldText + grown.text;
 
-  const match = canStop ? findStop(text, stops, state.heldText.length) : null;
-  if (match !== null) {
-    const stopped = {
-      stopIndex: match.stopIndex,
-      numTokens: state.numTokens + tokensUntil(table, state, input, match.end),
-    };
-    const endState = {
-      pendingBytes: [],
-      heldText: '',
-      spacesToDrop: 0,
-      numTokens: stopped.numTokens,
-      stopped: true,
-    };
+  const hit = firstHit(table, state, { input, text });
+  if (hit !== null) {
+    const { match, numTokens } = hit;
+    const endState = { ...state, heldText: '', numTokens, stopped: true };
+    const stopped = { stopIndex: match.stopIndex, numTokens };
     return { state: endState, text: text.slice(0, match.start), stopped };
   }
 
   const length = input.isLast ? text.length : safeLength(text, stops);
   return {
     state: {
-      pendingBytes: decoded.pendingBytes,
+      growing: grown.state,
       heldText: text.slice(length),
-      spacesToDrop: decoded.spacesToDrop,
-      numTokens,
+      numTokens: state.numTokens + input.tokenIds.length,
       stopped: false,
     },
     text: text.slice(0, length),
   };
 }
 
-interface Decoded {
+interface Searched {
+  readonly input: DetokenizerInput;
+  /** What was held and what the row added. */
   readonly text: string;
-  readonly pendingBytes: readonly number[];
-  readonly spacesToDrop: number;
 }
 
-function decode(
+/** The first stop string that ends in the row's text and is completed by enough tokens. */
+function firstHit(
   table: TokenBytes,
-  state: Pick<DetokenizerState, 'pendingBytes' | 'spacesToDrop'>,
-  tokenIds: TokenIds,
-  isLast: boolean,
-): Decoded {
-  const bytes = table.join(state.pendingBytes, tokenIds);
-  const end = isLast ? bytes.length : bytes.length - unfinishedLength(bytes);
-  const text = decodeUtf8(bytes.subarray(0, end));
-  let dropped = 0;
-  while (dropped < state.spacesToDrop && text[dropped] === ' ') dropped++;
-  return {
-    text: text.slice(dropped),
-    pendingBytes: Array.from(bytes.subarray(end)),
-    spacesToDrop: dropped < text.length ? 0 : state.spacesToDrop - dropped,
-  };
-}
-
-/** The number of the row's first tokens whose text reaches `end` in held and new text together. */
-function tokensUntil(
-  table: TokenBytes,
-  state: DetokenizerState,
-  input: DetokenizerInput,
-  end: number,
-): number {
-  let length = state.heldText.length;
-  let rest: Pick<DetokenizerState, 'pendingBytes' | 'spacesToDrop'> = state;
-  for (let index = 0; index < input.tokenIds.length; index++) {
-    const decoded = decode(table, rest, input.tokenIds.slice(index, index + 1), false);
-    length += decoded.text.length;
-    if (length >= end) return index + 1;
-    rest = decoded;
+  { growing, heldText, numTokens: numBefore }: DetokenizerState,
+  { input, text }: Searched,
+): { readonly match: StopMatch; readonly numTokens: number } | null {
+  const { stop = [], minTokens = 0 } = input;
+  const row = { ...input, numTokens: numBefore };
+  let seenLength = heldText.length;
+  while (true) {
+    const match = findStop(text, stop, seenLength);
+    if (match === null) return null;
+    const numTokens = tokensUntil(table, growing, row, match.end - heldText.length);
+    if (numTokens > minTokens) return { match, numTokens };
+    seenLength = match.end;
   }
-  // The match needs the U+FFFD that the end of the text makes of an unfinished sequence.
-  return input.tokenIds.length;
 }

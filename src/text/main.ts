@@ -19,11 +19,19 @@ import type {
   TextProgress,
   ThreadJob,
 } from '../protocol/text-jobs.js';
-import { loadTextLayer } from './text-layer.js';
+import { startEncoderProcess } from './encoder-process.js';
+import { loadTextLayer, type TextLayer } from './text-layer.js';
 import { createTextTasks } from './text-tasks.js';
 
-const { model } = workerData as TextPoolData;
-const tasks = createTextTasks(loadTextLayer(model));
+const { model, takesPrompts } = workerData as TextPoolData;
+const tasks = createTextTasks(load());
+
+async function load(): Promise<TextLayer> {
+  const layer = await loadTextLayer(model, startEncoderProcess);
+  // It would start again for a prompt.
+  if (!takesPrompts) layer.tokenizer?.close();
+  return layer;
+}
 
 export const { describe } = tasks;
 export const prepare = onThread<PrepareJob, PreparedRow>(tasks.prepare);

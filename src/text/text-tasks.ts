@@ -4,6 +4,7 @@ import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
 import type {
   DecodedRow,
+  DecodeRow,
   DetokenizedRow,
   DetokenizeRow,
   DetokenizerState,
@@ -15,6 +16,7 @@ import type {
   TextProgress,
   TextPrompt,
   TextReport,
+  TextState,
   TextTasks,
   TokenIds,
 } from '../protocol/text-jobs.js';
@@ -99,10 +101,14 @@ function failure(error: unknown): TextReport {
   return { kind: 'failed', error: PermafrostError.toRecord(error) };
 }
 
-function prepareRow(layer: TextLayer, prompt: TextPrompt, templateTimeoutMs: number): PreparedRow {
+async function prepareRow(
+  layer: TextLayer,
+  prompt: TextPrompt,
+  templateTimeoutMs: number,
+): Promise<PreparedRow> {
   const tokenizer = requireTokenizer(layer);
   if (typeof prompt === 'string') {
-    return { tokenIds: tokenizer.encode(prompt, { addSpecialTokens: true }) };
+    return { tokenIds: await tokenizer.encode(prompt, { addSpecialTokens: true }) };
   }
   const { messages, templateOptions = {} } = prompt;
   const text = requireChatTemplate(layer).render(messages, {
@@ -110,27 +116,35 @@ function prepareRow(layer: TextLayer, prompt: TextPrompt, templateTimeoutMs: num
     templateOptions,
     timeoutMs: templateTimeoutMs,
   });
-  return { tokenIds: tokenizer.encode(text, { addSpecialTokens: false }) };
+  return { tokenIds: await tokenizer.encode(text, { addSpecialTokens: false }) };
 }
 
 function detokenizeRow(layer: TextLayer, row: DetokenizeRow): DetokenizedRow {
   const { tokenizer } = layer;
   if (tokenizer !== null) {
     const table = tokenizer.textBytes;
-    return detokenize(table, row.state ?? startState(table), row);
+    return detokenize(table, row.state ?? startState(table, row.before), row);
   }
   // Ids in, ids out: the text is empty, which is only wrong for someone who looks for a stop.
   if (row.stop !== undefined && row.stop.length > 0) requireTokenizer(layer);
   return { state: withoutText(row), text: '' };
 }
 
+const NO_TEXT: TextState = {
+  isFirst: true,
+  numToDrop: 0,
+  pendingBytes: [],
+  pendingEnds: [],
+  uncleaned: '',
+};
+
 function withoutText({ state, tokenIds }: DetokenizeRow): DetokenizerState {
   const numTokens = (state?.numTokens ?? 0) + tokenIds.length;
-  return { pendingBytes: [], heldText: '', spacesToDrop: 0, numTokens, stopped: false };
+  return { growing: NO_TEXT, heldText: '', numTokens, stopped: false };
 }
 
-function decodeRow({ tokenizer }: TextLayer, tokenIds: TokenIds): DecodedRow {
-  return { text: tokenizer === null ? '' : tokenizer.decode(tokenIds) };
+function decodeRow({ tokenizer }: TextLayer, { tokenIds, before }: DecodeRow): DecodedRow {
+  return { text: tokenizer === null ? '' : tokenizer.decode(tokenIds, { before }) };
 }
 
 function nameRow({ tokenizer }: TextLayer, tokenIds: TokenIds): NamedRow {

@@ -1,42 +1,61 @@
 /** The bytes of every token, in one block: the table that detokenizing reads. */
 
 import type { TokenIds } from '../protocol/text-jobs.js';
+import type { TokenDecoder } from './token-decoder.js';
 
-/** One token as the table is made from it. */
-export interface TokenEntry {
-  readonly id: number;
-  readonly bytes: Uint8Array;
-}
+const NO_TEXT = 0;
+const TEXT = 1;
+const BYTE = 2;
 
 /** The text bytes of each id; none for ids outside the vocabulary and for those left out. */
 export class TokenBytes {
-  /** Leading spaces of a whole text that its tokenizer's decoder removes. */
-  readonly spacesToDrop: number;
+  readonly decoder: TokenDecoder;
+  readonly #tokens: readonly (string | undefined)[];
   readonly #bytes: Uint8Array;
   /** [size + 1]: token id's bytes lie from #starts[id] to #starts[id + 1]. */
   readonly #starts: Uint32Array;
+  /** [size]: NO_TEXT, TEXT or BYTE. */
+  readonly #kinds: Uint8Array;
 
-  /**
-   * @param size - every entry's id is below this.
-   * @param entries - at most one per id; an id without one has no bytes.
-   */
-  constructor(size: number, spacesToDrop: number, entries: Iterable<TokenEntry>) {
-    const bytesOf: (Uint8Array | undefined)[] = new Array(size);
-    for (const { id, bytes } of entries) bytesOf[id] = bytes;
-    this.spacesToDrop = spacesToDrop;
+  /** @param tokens By id; undefined: none, or one that is left out. */
+  constructor(decoder: TokenDecoder, tokens: readonly (string | undefined)[]) {
+    const size = tokens.length;
+    this.decoder = decoder;
+    this.#tokens = decoder.mindsFirst ? tokens : [];
     this.#starts = new Uint32Array(size + 1);
-    let sizeBytes = 0;
+    this.#kinds = new Uint8Array(size);
+    const block = new GrowingBytes();
     for (let id = 0; id < size; id++) {
-      sizeBytes += bytesOf[id]?.length ?? 0;
-      this.#starts[id + 1] = sizeBytes;
+      const token = tokens[id];
+      if (token !== undefined) {
+        const byte = decoder.byteOf(token);
+        this.#kinds[id] = byte === null ? TEXT : BYTE;
+        block.add(byte === null ? decoder.tokenBytes(token, false) : [byte]);
+      }
+      this.#starts[id + 1] = block.length;
     }
-    this.#bytes = new Uint8Array(sizeBytes);
-    for (let id = 0; id < size; id++) this.#bytes.set(bytesOf[id] ?? [], this.#starts[id]);
+    this.#bytes = block.toBytes();
   }
 
-  /** The bytes of one token; none for an id outside the vocabulary. */
+  /** Whether the id belongs to the text, be it with no bytes. */
+  has(tokenId: number): boolean {
+    return (this.#kinds[tokenId] ?? NO_TEXT) !== NO_TEXT;
+  }
+
+  /** Whether the id is one byte of a text that only a run of them makes. */
+  isByte(tokenId: number): boolean {
+    return this.#kinds[tokenId] === BYTE;
+  }
+
+  /** The bytes of one token behind others; none for an id outside the vocabulary. */
   get(tokenId: number): Uint8Array {
     return this.#bytes.subarray(this.#start(tokenId), this.#end(tokenId));
+  }
+
+  /** The bytes of a token before which there is none. */
+  getFirst(tokenId: number): Uint8Array {
+    const token = this.#tokens[tokenId];
+    return token === undefined ? this.get(tokenId) : this.decoder.tokenBytes(token, true);
   }
 
   /** `head` and the bytes of all tokens, one after the other, in new memory. */
@@ -62,5 +81,25 @@ export class TokenBytes {
   /** For an id outside the vocabulary the same as its start: no bytes. */
   #end(id: number): number {
     return this.#starts[id + 1] ?? this.#start(id);
+  }
+}
+
+class GrowingBytes {
+  length = 0;
+  #bytes = new Uint8Array(1 << 16);
+
+  add(bytes: ArrayLike<number>): void {
+    const end = this.length + bytes.length;
+    if (end > this.#bytes.length) {
+      const larger = new Uint8Array(Math.max(end, 2 * this.#bytes.length));
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(bytes, this.length);
+    this.length = end;
+  }
+
+  toBytes(): Uint8Array {
+    return this.#bytes.slice(0, this.length);
   }
 }

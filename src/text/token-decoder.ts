@@ -1,21 +1,37 @@
 /**
- * What a tokenizer.json's `decoder` makes of one token: its bytes. Text is decoded from bytes and
- * not from token strings, because a token may end inside a UTF-8 sequence, and U+FFFD in a decoded
- * token string can be a cut sequence or a real character.
+ * What a tokenizer.json's `decoder` makes of tokens. Text is put together from what each token adds,
+ * so that it can be given out while it grows: decoders of which that can't be said are refused.
+ *
+ * The library decodes a list of tokens in steps. Most steps look at one token, and perhaps at whether
+ * it is the first; `ByteFallback` joins runs of byte tokens such as `<0xE2>`, `ByteLevel` and `Fuse`
+ * join all.
  */
 
 import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
 
-/** Turns tokens to bytes, and says how many leading spaces of a whole text to remove. */
+/** What one token adds to a text. */
 export interface TokenDecoder {
-  readonly spacesToDrop: number;
-  /** Bytes of a token of the vocabulary. */
-  tokenBytes(token: string): Uint8Array;
-  /** Bytes of an added token, given by its content. */
-  addedTokenBytes(content: string): Uint8Array;
+  /** A token's text depends on whether another one goes before it. */
+  readonly mindsFirst: boolean;
+  /**
+   * Bytes that make up text together. Without this, only a run of byte tokens does: it is UTF-8 as
+   * a whole, or each of its bytes is a U+FFFD.
+   */
+  readonly joinsBytes: boolean;
+  /** Characters of this kind, at most so many, are dropped from the start of a whole text. */
+  readonly dropped: { readonly character: string; readonly max: number };
+  /** Spaces of the whole text are cleaned up, see `space-cleanup.ts`. */
+  readonly cleansSpaces: boolean;
+  /** The byte of a byte token; null for all others. */
+  byteOf(token: string): number | null;
+  /** The bytes of a token that is none. */
+  tokenBytes(token: string, isFirst: boolean): Uint8Array;
+  /** What follows for the text of a run of byte tokens. */
+  runText(text: string, isFirst: boolean): string;
 }
 
+const character = z.string().refine((text) => [...text].length === 1);
 const decoderStep = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('ByteLevel') }),
   z.looseObject({
@@ -25,73 +41,210 @@ const decoderStep = z.discriminatedUnion('type', [
   }),
   z.looseObject({
     type: z.literal('Metaspace'),
-    replacement: z.string().min(1).default('▁'),
+    replacement: character.default('▁'),
     prepend_scheme: z.enum(['always', 'first', 'never']).default('always'),
+    add_prefix_space: z.boolean().default(true),
+  }),
+  z.looseObject({
+    type: z.literal('WordPiece'),
+    prefix: z.string().default('##'),
+    cleanup: z.boolean().default(true),
   }),
   z.looseObject({ type: z.literal('ByteFallback') }),
   z.looseObject({ type: z.literal('Fuse') }),
   z.looseObject({
     type: z.literal('Strip'),
-    content: z.literal(' '),
+    content: character,
     start: z.int().min(0),
     stop: z.literal(0),
   }),
 ]);
-const decoderSequence = z.looseObject({
-  type: z.literal('Sequence'),
-  decoders: z.array(decoderStep),
-});
 
-type DecoderStep = z.infer<typeof decoderStep>;
+type DecoderStep = z.output<typeof decoderStep>;
+type TextStep = (text: string, isFirst: boolean) => string;
 
 /**
- * Reads the `decoder` of a tokenizer.json: byte-level BPE (Qwen, Llama 3) or the chain that
- * sentencepiece tokenizers are converted to (Llama 2, Mistral): replace `▁`, byte fallback, fuse,
- * strip. Other decoders are refused.
+ * Reads the `decoder` of a tokenizer.json, as the library would carry it out.
  *
- * @throws ERR_TOKENIZER for a decoder that is malformed or of another kind.
+ * @throws ERR_TOKENIZER for one that is malformed or can't be carried out while a text grows.
  */
-export function readTokenDecoder(decoder: unknown, fileName: string): TokenDecoder {
-  const steps = readSteps(decoder, fileName);
-  if (steps.some((step) => step.type === 'ByteLevel')) {
-    if (steps.length > 1) throw unsupported(fileName, 'ByteLevel combined with other decoders');
-    return byteLevelDecoder();
-  }
-  return sentencepieceDecoder(steps, fileName);
+export function readTokenDecoder(
+  decoder: unknown,
+  { fileName, cleansSpaces }: { readonly fileName: string; readonly cleansSpaces: boolean },
+): TokenDecoder {
+  const chain = new DecoderChain(cleansSpaces);
+  // Without a decoder the library writes a space between tokens.
+  if (decoder === null || decoder === undefined) chain.addText(spaceBetween, true);
+  else for (const step of flatten(decoder, fileName)) addStep(chain, step, fileName);
+  return chain;
 }
 
-function readSteps(decoder: unknown, fileName: string): readonly DecoderStep[] {
-  const sequence = decoderSequence.safeParse(decoder);
-  if (sequence.success) return sequence.data.decoders;
-  const single = decoderStep.safeParse(decoder);
-  if (single.success) return [single.data];
-  throw unsupported(fileName, JSON.stringify(decoder ?? null).slice(0, 300));
+function flatten(decoder: unknown, fileName: string): readonly DecoderStep[] {
+  const { type, decoders } = Object(decoder) as { readonly type?: unknown; decoders?: unknown };
+  if (type === 'Sequence' && Array.isArray(decoders)) {
+    return decoders.flatMap((inner: unknown) => flatten(inner, fileName));
+  }
+  const step = decoderStep.safeParse(decoder);
+  if (step.success) return [step.data];
+  throw unsupported(fileName, JSON.stringify(decoder).slice(0, 300));
 }
 
 function unsupported(fileName: string, what: string): PermafrostError {
   return new PermafrostError(
     'ERR_TOKENIZER',
-    `${fileName}: this decoder is not supported: ${what}; use a byte-level or sentencepiece BPE`,
+    `${fileName}: this decoder is not supported, since its text can't be given out as it grows: ${what}`,
   );
 }
 
-/** Byte-level BPE writes each byte as one printable character; added tokens are plain text. */
-function byteLevelDecoder(): TokenDecoder {
-  const byteOf = byteLevelAlphabet();
-  return {
-    spacesToDrop: 0,
-    tokenBytes(token) {
-      const bytes = new Uint8Array(token.length);
-      for (let index = 0; index < token.length; index++) {
-        const byte = byteOf[token.charCodeAt(index)];
-        // A token that some tool added to the vocabulary as plain text.
-        if (byte === undefined) return encodeUtf8(token);
-        bytes[index] = byte;
-      }
-      return bytes;
-    },
-    addedTokenBytes: encodeUtf8,
-  };
+function addStep(chain: DecoderChain, step: DecoderStep, fileName: string): void {
+  const isPossible = chain.isJoined
+    ? step.type === 'Fuse' || (step.type === 'Strip' && chain.dropped.max === 0)
+    : !(step.type === 'ByteFallback' && (chain.hasRuns || chain.writesSpaces));
+  if (!isPossible) throw unsupported(fileName, `${step.type} at this place`);
+  switch (step.type) {
+    case 'ByteLevel':
+      if (chain.hasRuns) throw unsupported(fileName, 'ByteLevel after ByteFallback');
+      chain.joinBytes();
+      break;
+    case 'ByteFallback':
+      chain.joinRuns();
+      break;
+    case 'Fuse':
+      chain.join();
+      break;
+    case 'Strip':
+      if (chain.isJoined) chain.drop(step.content, step.start);
+      else chain.addText((text) => stripStart(text, step.content, step.start), false);
+      break;
+    case 'Replace':
+      chain.addText((text) => text.replaceAll(step.pattern.String, () => step.content), false);
+      break;
+    case 'Metaspace': {
+      const isKept = step.prepend_scheme === 'never' || !step.add_prefix_space;
+      const space = (isFirst: boolean) => (isFirst && !isKept ? '' : ' ');
+      chain.addText((text, isFirst) => text.replaceAll(step.replacement, space(isFirst)), !isKept);
+      break;
+    }
+    case 'WordPiece':
+      chain.writesSpaces = true;
+      chain.addText((text, isFirst) => {
+        const joined = isFirst ? text : joinWordPiece(text, step.prefix);
+        return step.cleanup ? cleanWordPiece(joined) : joined;
+      }, true);
+      break;
+  }
+}
+
+function spaceBetween(text: string, isFirst: boolean): string {
+  return isFirst ? text : ` ${text}`;
+}
+
+function stripStart(text: string, stripped: string, max: number): string {
+  let rest = text;
+  for (let count = 0; count < max && rest.startsWith(stripped); count++) {
+    rest = rest.slice(stripped.length);
+  }
+  return rest;
+}
+
+function joinWordPiece(text: string, prefix: string): string {
+  return text.startsWith(prefix) ? text.slice(prefix.length) : ` ${text}`;
+}
+
+/** What the library calls clean-up, in its order: it looks at one token at a time. */
+const CLEANED: readonly (readonly [string, string])[] = [
+  [' .', '.'],
+  [' ?', '?'],
+  [' !', '!'],
+  [' ,', ','],
+  [" ' ", "'"],
+  [" n't", "n't"],
+  [" 'm", "'m"],
+  [' do not', " don't"],
+  [" 's", "'s"],
+  [" 've", "'ve"],
+  [" 're", "'re"],
+];
+
+function cleanWordPiece(text: string): string {
+  return CLEANED.reduce((rest, [pattern, content]) => rest.replaceAll(pattern, content), text);
+}
+
+/** The steps of a decoder, in the order in which they are added. */
+class DecoderChain implements TokenDecoder {
+  readonly cleansSpaces: boolean;
+  mindsFirst = false;
+  joinsBytes = false;
+  dropped = { character: ' ', max: 0 };
+  /** All tokens are one text by now. */
+  isJoined = false;
+  /** Tokens behind the first have got a space before them, which hides a byte token. */
+  writesSpaces = false;
+  hasRuns = false;
+  readonly #beforeRuns: TextStep[] = [];
+  readonly #afterRuns: TextStep[] = [];
+
+  constructor(cleansSpaces: boolean) {
+    this.cleansSpaces = cleansSpaces;
+  }
+
+  addText(step: TextStep, mindsFirst: boolean): void {
+    this.mindsFirst ||= mindsFirst;
+    (this.hasRuns ? this.#afterRuns : this.#beforeRuns).push(step);
+  }
+
+  joinRuns(): void {
+    this.hasRuns = true;
+  }
+
+  joinBytes(): void {
+    this.joinsBytes = true;
+    this.isJoined = true;
+  }
+
+  join(): void {
+    this.isJoined = true;
+  }
+
+  drop(dropped: string, max: number): void {
+    this.dropped = { character: dropped, max };
+  }
+
+  byteOf(token: string): number | null {
+    if (!this.hasRuns) return null;
+    const text = run(this.#beforeRuns, token, false);
+    // The library takes a plus sign for a digit of nothing.
+    const digits = /^<0x([0-9A-Fa-f]{2}|\+[0-9A-Fa-f])>$/.exec(text)?.[1];
+    return digits === undefined ? null : Number.parseInt(digits, 16);
+  }
+
+  tokenBytes(token: string, isFirst: boolean): Uint8Array {
+    const text = run(this.#afterRuns, run(this.#beforeRuns, token, isFirst), isFirst);
+    return this.joinsBytes ? byteLevelBytes(text) : encoder.encode(text);
+  }
+
+  runText(text: string, isFirst: boolean): string {
+    return run(this.#afterRuns, text, isFirst);
+  }
+}
+
+function run(steps: readonly TextStep[], token: string, isFirst: boolean): string {
+  return steps.reduce((text, step) => step(text, isFirst), token);
+}
+
+const encoder = new TextEncoder();
+const byteOfCode = byteLevelAlphabet();
+
+/** Byte-level BPE writes each byte as one printable character; other tokens are plain text. */
+function byteLevelBytes(token: string): Uint8Array {
+  const bytes = new Uint8Array(token.length);
+  for (let index = 0; index < token.length; index++) {
+    const byte = byteOfCode[token.charCodeAt(index)];
+    // A token that some tool added to the vocabulary as plain text.
+    if (byte === undefined) return encoder.encode(token);
+    bytes[index] = byte;
+  }
+  return bytes;
 }
 
 /**
@@ -107,52 +260,4 @@ function byteLevelAlphabet(): readonly (number | undefined)[] {
     byteOf[isPrintable ? byte : next++] = byte;
   }
   return byteOf;
-}
-
-function sentencepieceDecoder(steps: readonly DecoderStep[], fileName: string): TokenDecoder {
-  const replacements: { readonly pattern: string; readonly content: string }[] = [];
-  let hasByteFallback = false;
-  let isFused = false;
-  let spacesToDrop = 0;
-  for (const step of steps) {
-    // Only this order makes the text a function of each token's own bytes.
-    const isTooLate = (step.type === 'Replace' || step.type === 'Metaspace') && hasByteFallback;
-    if (isFused !== (step.type === 'Strip') || isTooLate) {
-      throw unsupported(fileName, `${step.type} at this place`);
-    }
-    switch (step.type) {
-      case 'Replace':
-        replacements.push({ pattern: step.pattern.String, content: step.content });
-        break;
-      case 'Metaspace':
-        replacements.push({ pattern: step.replacement, content: ' ' });
-        if (step.prepend_scheme !== 'never') spacesToDrop = 1;
-        break;
-      case 'ByteFallback':
-        hasByteFallback = true;
-        break;
-      case 'Fuse':
-        isFused = true;
-        break;
-      case 'Strip':
-        spacesToDrop += step.start;
-        break;
-      default:
-        throw unsupported(fileName, `${step.type} at this place`);
-    }
-  }
-  const tokenBytes = (token: string): Uint8Array => {
-    const byte = hasByteFallback ? /^<0x([0-9A-Fa-f]{2})>$/.exec(token)?.[1] : undefined;
-    if (byte !== undefined) return Uint8Array.of(Number.parseInt(byte, 16));
-    return encodeUtf8(
-      replacements.reduce((text, { pattern, content }) => text.replaceAll(pattern, content), token),
-    );
-  };
-  return { spacesToDrop, tokenBytes, addedTokenBytes: tokenBytes };
-}
-
-const encoder = new TextEncoder();
-
-function encodeUtf8(text: string): Uint8Array {
-  return encoder.encode(text);
 }

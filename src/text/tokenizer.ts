@@ -1,112 +1,78 @@
 /** A checkpoint's tokenizer: text to ids, ids to text. */
 
-import { Tokenizer as HfTokenizer } from '@huggingface/tokenizers';
-import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
 import type { TokenIds, TokenNames } from '../protocol/text-jobs.js';
-import { damaged, messageOf, readJsonFile } from './checkpoint-files.js';
+import { readTextFile, refused } from './checkpoint-files.js';
+import type { Encoder, StartEncoder } from './encoder.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
-import type { SpecialTokens, TokenizerConfig } from './special-tokens.js';
-import { TokenBytes, type TokenEntry } from './token-bytes.js';
+import { contentOf, type SpecialTokens, type TokenizerConfig } from './special-tokens.js';
+import { TokenBytes } from './token-bytes.js';
 import { readTokenDecoder, type TokenDecoder } from './token-decoder.js';
+import { addedTokens, configuredSections, type TokenizerParts } from './tokenizer-changes.js';
+import { parseTokenizerFile, readVocabulary, TOKENIZER_FILE } from './tokenizer-file.js';
 
-const FILE = 'tokenizer.json';
-
-/** No vocabulary comes near this; an id beyond it is damage, not a reason to fill the memory. */
-const MAX_VOCAB_SIZE = 1 << 24;
-
-// The vocabulary is checked by hand: a schema would take longer than all else for its 150,000 ids.
-const tokenizerFileSchema = z.looseObject({
-  model: z.looseObject({ vocab: z.unknown() }),
-  added_tokens: z
-    .array(
-      z.looseObject({
-        id: z.custom<number>(isTokenId),
-        content: z.string(),
-        special: z.boolean().default(false),
-      }),
-    )
-    .default([]),
-  decoder: z.unknown(),
-});
-
-type TokenizerFile = z.output<typeof tokenizerFileSchema>;
-
-/** What a tokenizer is built from. */
-interface TokenizerParts {
-  readonly file: TokenizerFile;
-  readonly config: TokenizerConfig | null;
-  readonly specialTokens: SpecialTokens;
+/** What decoding is told. */
+interface DecodeOptions {
+  readonly skipSpecialTokens?: boolean;
+  /** The ids right before these. */
+  readonly before?: TokenIds;
 }
 
-/** Encodes text and decodes ids. Loading one takes up to a second, so each thread keeps its own. */
+/** What a tokenizer is put together from when all has been read. */
+interface LoadedParts {
+  readonly encoder: Encoder;
+  readonly decoder: TokenDecoder;
+  /** By id, added tokens too. */
+  readonly tokens: readonly (string | undefined)[];
+  readonly specialContents: ReadonlySet<string>;
+  readonly eosTokenIds: readonly number[];
+}
+
+/** Encodes text and decodes ids. */
 export class Tokenizer {
   /** Ids below this one may be tokens. */
   readonly vocabSize: number;
-  /** The id of the `eos_token`, if the checkpoint names one. */
+  /** The ids of the end-of-sequence tokens that the checkpoint names. */
   readonly eosTokenIds: readonly number[];
   /** The bytes that text consists of: special tokens have none. */
   readonly textBytes: TokenBytes;
-  readonly #hf: HfTokenizer;
+  readonly #encoder: Encoder;
   readonly #decoder: TokenDecoder;
-  readonly #addedContents: ReadonlySet<string>;
+  readonly #tokens: readonly (string | undefined)[];
   #allBytes: TokenBytes | undefined;
 
-  /** @throws ERR_TOKENIZER when the parts make no tokenizer. */
-  constructor({ file, config, specialTokens }: TokenizerParts) {
-    this.vocabSize = measureVocab(file);
-    this.#decoder = readTokenDecoder(file.decoder, FILE);
-    this.#addedContents = new Set(file.added_tokens.map(({ content }) => content));
-    try {
-      // The library wants every section to be named, even those that a tokenizer lacks.
-      const sections = { normalizer: null, pre_tokenizer: null, post_processor: null };
-      this.#hf = new HfTokenizer({ ...sections, ...file }, config ?? {});
-    } catch (cause) {
-      throw damaged(FILE, messageOf(cause), cause);
-    }
-    const special = new Set(specialTokens.contents);
-    for (const { content, special: isSpecial } of file.added_tokens) {
-      if (isSpecial) special.add(content);
-    }
-    this.textBytes = this.#makeTable(special);
-    const eosId = this.#hf.token_to_id(specialTokens.named.eos_token ?? '');
-    this.eosTokenIds = eosId === undefined ? [] : [eosId];
+  constructor({ encoder, decoder, tokens, specialContents, eosTokenIds }: LoadedParts) {
+    this.vocabSize = tokens.length;
+    this.eosTokenIds = eosTokenIds;
+    this.#encoder = encoder;
+    this.#decoder = decoder;
+    this.#tokens = tokens;
+    const isText = (token: string | undefined) =>
+      token === undefined || specialContents.has(token) ? undefined : token;
+    this.textBytes = new TokenBytes(decoder, tokens.map(isText));
   }
 
   /**
    * Text to ids. Special tokens written in the text become their ids, as they do in every
    * engine; `addSpecialTokens` lets the tokenizer put its own around them.
    *
-   * @throws ERR_TOKENIZER when the tokenizer has no id for a part of the text.
+   * @throws ERR_TOKENIZER when the tokenizer fails on the text.
    */
-  encode(text: string, { addSpecialTokens }: { readonly addSpecialTokens: boolean }): Int32Array {
-    let ids: readonly (number | undefined)[];
-    let tokens: readonly string[];
-    try {
-      ({ ids, tokens } = this.#hf.encode(text, { add_special_tokens: addSpecialTokens }));
-    } catch (cause) {
-      throw new PermafrostError('ERR_TOKENIZER', `the tokenizer failed: ${messageOf(cause)}`, {
-        cause,
-      });
+  async encode(
+    text: string,
+    { addSpecialTokens }: { readonly addSpecialTokens: boolean },
+  ): Promise<Int32Array> {
+    if (!text.isWellFormed()) {
+      const message = 'a lone surrogate can not be tokenized: the prompt is no well-formed text';
+      throw new PermafrostError('ERR_BAD_REQUEST', message);
     }
-    const missing = ids.indexOf(undefined);
-    if (missing >= 0) {
-      const piece = JSON.stringify(tokens[missing]);
-      throw new PermafrostError('ERR_TOKENIZER', `the tokenizer has no id for ${piece}`);
-    }
-    return Int32Array.from(ids as readonly number[]);
+    return this.#encoder.encode(text, addSpecialTokens);
   }
 
-  /**
-   * Ids to text, all at once. Ids outside the vocabulary add nothing; no spaces are "cleaned up",
-   * whatever `clean_up_tokenization_spaces` says, since a stream could not take them back.
-   */
-  decode(
-    tokenIds: TokenIds,
-    { skipSpecialTokens = true }: { readonly skipSpecialTokens?: boolean } = {},
-  ): string {
+  /** Ids to text, all at once. Ids outside the vocabulary add nothing. */
+  decode(tokenIds: TokenIds, { skipSpecialTokens = true, before }: DecodeOptions = {}): string {
     const table = skipSpecialTokens ? this.textBytes : this.#withSpecialTokens();
-    return detokenize(table, startState(table), { tokenIds, isLast: true }).text;
+    return detokenize(table, startState(table, before), { tokenIds, isLast: true }).text;
   }
 
   /** The bytes of each id alone, special tokens by their names. */
@@ -116,70 +82,91 @@ export class Tokenizer {
     const isSpecial = new Uint8Array(tokenIds.length);
     let end = 0;
     for (const [index, id] of tokenIds.entries()) {
-      const { length } = table.get(id);
-      end += length;
+      end += table.get(id).length;
       ends[index] = end;
-      isSpecial[index] = length > 0 && this.textBytes.get(id).length === 0 ? 1 : 0;
+      isSpecial[index] = table.has(id) && !this.textBytes.has(id) ? 1 : 0;
     }
     return { bytes: table.join([], tokenIds), ends, isSpecial };
   }
 
+  close(): void {
+    this.#encoder.close();
+  }
+
   #withSpecialTokens(): TokenBytes {
-    this.#allBytes ??= this.#makeTable(new Set());
+    this.#allBytes ??= new TokenBytes(this.#decoder, this.#tokens);
     return this.#allBytes;
   }
+}
 
-  #makeTable(leftOut: ReadonlySet<string>): TokenBytes {
-    return new TokenBytes(this.vocabSize, this.#decoder.spacesToDrop, this.#entries(leftOut));
-  }
-
-  *#entries(leftOut: ReadonlySet<string>): Generator<TokenEntry> {
-    for (let id = 0; id < this.vocabSize; id++) {
-      const token = this.#hf.id_to_token(id);
-      if (token === undefined || leftOut.has(token)) continue;
-      const isAdded = this.#addedContents.has(token);
-      const bytes = isAdded
-        ? this.#decoder.addedTokenBytes(token)
-        : this.#decoder.tokenBytes(token);
-      yield { id, bytes };
-    }
-  }
+/** What the files beside tokenizer.json say, and who encodes. */
+export interface TokenizerSource {
+  readonly config: TokenizerConfig | null;
+  readonly specialTokens: SpecialTokens;
+  readonly startEncoder: StartEncoder;
 }
 
 /**
  * Loads the tokenizer of a checkpoint folder; null when it has no tokenizer.json.
  *
- * @throws ERR_TOKENIZER, naming the file, when tokenizer.json is damaged; ERR_FILE.
+ * @throws ERR_TOKENIZER, naming the file, when it is damaged or has something that can't be carried
+ * out; ERR_FILE.
  */
 export async function loadTokenizer(
   folder: string,
-  config: TokenizerConfig | null,
-  specialTokens: SpecialTokens,
+  { config, specialTokens, startEncoder }: TokenizerSource,
 ): Promise<Tokenizer | null> {
-  const file = await readJsonFile(folder, FILE, tokenizerFileSchema);
-  return file === null ? null : new Tokenizer({ file, config, specialTokens });
-}
-
-function isTokenId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_VOCAB_SIZE;
-}
-
-/** One more than the highest id; the vocabulary is an object (BPE) or a list (Unigram). */
-function measureVocab(file: TokenizerFile): number {
-  const { vocab } = file.model;
-  let size = 0;
-  if (Array.isArray(vocab)) {
-    const bad = vocab.findIndex((entry) => !Array.isArray(entry) || typeof entry[0] !== 'string');
-    if (bad >= 0) throw damaged(FILE, `model.vocab.${bad}: expected a token and its score`);
-    size = vocab.length;
-  } else if (typeof vocab === 'object' && vocab !== null) {
-    for (const id of Object.values(vocab)) {
-      if (!isTokenId(id)) throw damaged(FILE, `model.vocab: ${JSON.stringify(id)} is no token id`);
-      size = Math.max(size, id + 1);
-    }
-  } else {
-    throw damaged(FILE, 'model.vocab: expected an object or a list');
+  const text = await readTextFile(folder, TOKENIZER_FILE);
+  if (text === null) return null;
+  // It loads while the file is read here.
+  const encoder = startEncoder(text);
+  try {
+    return await assemble(encoder, { file: parseTokenizerFile(text), config, specialTokens });
+  } catch (error) {
+    encoder.close();
+    throw error;
   }
-  for (const { id } of file.added_tokens) size = Math.max(size, id + 1);
-  return size;
+}
+
+async function assemble(encoder: Encoder, parts: TokenizerParts): Promise<Tokenizer> {
+  const { file, config, specialTokens } = parts;
+  const tokens = readVocabulary(file);
+  const sections = configuredSections(parts);
+  const { added, expected } = addedTokens(parts);
+  const isChanged = (['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const).some(
+    (name) => sections[name] !== file[name],
+  );
+  const contents = new Set(
+    [...expected.map(([content]) => content), ...added.map(({ content }) => content)].concat(
+      specialTokens.eosContents,
+    ),
+  );
+  const asked = [...contents];
+  const found = await encoder.complete({
+    json: isChanged ? JSON.stringify({ ...file, ...sections }) : null,
+    added,
+    contents: asked,
+  });
+  const foundOf = new Map(asked.map((content, index) => [content, found[index] ?? null]));
+  for (const [content, id] of expected) {
+    const actual = foundOf.get(content)?.id ?? null;
+    if (actual === id) continue;
+    const what = `${JSON.stringify(content)} as token ${id}: the tokenizer library makes it ${actual}`;
+    throw refused(TOKENIZER_FILE, what);
+  }
+  for (const token of found) {
+    if (token === null) continue;
+    while (tokens.length <= token.id) tokens.push(undefined);
+    tokens[token.id] = token.token;
+  }
+  // What was meant for WordPiece would take spaces from BPE that belong there.
+  const cleansSpaces = config?.clean_up_tokenization_spaces === true && file.model.type !== 'BPE';
+  const special = [...file.added_tokens, ...added].filter((token) => token.special);
+  return new Tokenizer({
+    encoder,
+    decoder: readTokenDecoder(sections.decoder, { fileName: TOKENIZER_FILE, cleansSpaces }),
+    tokens,
+    specialContents: new Set([...special, ...specialTokens.all].map(contentOf)),
+    eosTokenIds: specialTokens.eosContents.flatMap((content) => foundOf.get(content)?.id ?? []),
+  });
 }

@@ -8,6 +8,28 @@ export function decodeUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
+const strictDecoder = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true });
+
+/** Decodes bytes that are UTF-8 as a whole; null when they aren't. */
+export function decodeWholeUtf8(bytes: Uint8Array): string | null {
+  try {
+    return strictDecoder.decode(bytes);
+  } catch {
+    return null;
+  }
+}
+
+/** A text's characters, each with the number of UTF-8 bytes up to its end. */
+export function utf8Characters(
+  text: string,
+): { readonly character: string; readonly end: number }[] {
+  let end = 0;
+  return Array.from(text, (character) => {
+    end += Buffer.byteLength(character);
+    return { character, end };
+  });
+}
+
 /**
  * How many bytes at the end, 0 to 3, are the start of a sequence that more bytes could complete.
  * What lies before them decodes the same whatever comes next. Ranges: Unicode, table 3-7.

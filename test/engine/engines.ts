@@ -1,6 +1,6 @@
 /** What the engine suites share. Engines run from dist/: worker entries must be JavaScript. */
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type * as api from '../../src/index.js';
 
@@ -32,8 +32,10 @@ export const referencePrompts = (
 
 /** Ids of the processes that a process has started and that still run. */
 export function childrenOf(pid: number): number[] {
-  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return text === '' ? [] : text.split(' ').map(Number);
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    const text = readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim();
+    return text === '' ? [] : text.split(' ').map(Number);
+  });
 }
 
 /** Whether a process runs; one that has ended but was not waited for does not. */

@@ -64,9 +64,9 @@ export class ThreadTextPool implements TextPool {
   constructor(options: ThreadTextPoolOptions) {
     const { numThreads } = options;
     this.#options = options;
-    this.#quick = this.#createPool(numThreads, numThreads);
-    this.#long = this.#createPool(0, numLongThreads(options));
-    this.#running = this.#createPool(1, 1);
+    this.#quick = this.#createPool(numThreads, numThreads, true);
+    this.#long = this.#createPool(0, numLongThreads(options), true);
+    this.#running = this.#createPool(1, 1, false);
   }
 
   describe(): Promise<TextReport> {
@@ -100,9 +100,9 @@ export class ThreadTextPool implements TextPool {
     await Promise.all([this.#quick, this.#long, this.#running].map((pool) => pool.destroy()));
   }
 
-  #createPool(minThreads: number, maxThreads: number): Piscina {
+  #createPool(minThreads: number, maxThreads: number, takesPrompts: boolean): Piscina {
     const { model, memoryBytes, entry = ENTRY } = this.#options;
-    const workerData: TextPoolData = { model };
+    const workerData: TextPoolData = { model, takesPrompts };
     return createPool({ entry, task: 'describe', minThreads, maxThreads, workerData, memoryBytes });
   }
 

@@ -2,12 +2,15 @@
 // out of memory does, LOOP never ends.
 
 const main = new URL('../../../dist/text/main.js', import.meta.url);
-const { prepare: prepareInPeace } = await import(main.href);
+const { describe, prepare: prepareInPeace } = await import(main.href);
 
-export const { describe, detokenize, decode, nameTokens, maskTokens } = await import(main.href);
+export { describe };
+export const { detokenize, decode, nameTokens, maskTokens } = await import(main.href);
 
 export async function prepare(threadJob) {
   const { job, progress } = threadJob;
+  // A thread that still loads its checkpoint is at no row.
+  await describe();
   for (const [index, prompt] of job.prompts.entries()) {
     Atomics.store(progress, 0, index + 1);
     if (typeof prompt !== 'string') continue;

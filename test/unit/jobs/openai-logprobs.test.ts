@@ -46,6 +46,15 @@ describe('the log-probabilities of a completion', () => {
     expect(text_offset).toEqual([0, 2, 2, 3]);
   });
 
+  test('begin where they are in a text whose first space was dropped', () => {
+    const entries = [' the', ' ', 'cat'].map((text, id) => entry(id, bytesOf(text)));
+    expect(completionLogprobs(entries, ' the cat').text_offset).toEqual([0, 4, 5]);
+    expect(completionLogprobs(entries, 'the cat').text_offset).toEqual([0, 3, 4]);
+    expect(completionLogprobs(entries, 'the c').text_offset).toEqual([0, 3, 4]);
+    const spaces = [' ', ' ', 'a'].map((text, id) => entry(id, bytesOf(text)));
+    expect(completionLogprobs(spaces, ' a').text_offset).toEqual([0, 0, 1]);
+  });
+
   test('stay inside a text that a stop string has cut', () => {
     const entries = [entry(1, bytesOf('abc')), entry(2, bytesOf('defg'))];
     expect(completionLogprobs(entries, 'a').text_offset).toEqual([0, 1]);

@@ -282,7 +282,7 @@ export class Harness {
 
   /** The text of whole ids. */
   async decode(ids: readonly number[]): Promise<string> {
-    const [row] = await this.text.decode({ rows: [ids] });
+    const [row] = await this.text.decode({ rows: [{ tokenIds: ids, before: [] }] });
     if (row === undefined || 'error' in row) throw new Error('no text');
     return row.text;
   }

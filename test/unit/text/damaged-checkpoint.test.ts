@@ -36,14 +36,12 @@ describe('a damaged tokenizer.json', () => {
     ['has a broken unigram list', { ...tokenizer, model: { type: 'Unigram', vocab: [['a'], 5] } }],
     ['has an unknown normalizer', { ...tokenizer, normalizer: { type: 'Magic' } }],
     ['has broken added tokens', { ...tokenizer, added_tokens: [{ id: 1.5, content: 'x' }] }],
-    ['has no decoder', { ...tokenizer, decoder: null }],
-    ['has an unknown decoder', { ...tokenizer, decoder: { type: 'WordPiece', prefix: '##' } }],
-    ['strips before it fuses', decoderOf({ type: 'Strip', content: ' ', start: 1, stop: 0 })],
+    ['has an unknown decoder', { ...tokenizer, decoder: { type: 'Magic' } }],
     [
       'strips the end',
       decoderOf({ type: 'Fuse' }, { type: 'Strip', content: ' ', start: 0, stop: 1 }),
     ],
-    ['mixes decoders', decoderOf({ type: 'ByteLevel' }, { type: 'Fuse' })],
+    ['mixes decoders', decoderOf({ type: 'ByteFallback' }, { type: 'ByteLevel' })],
   ])('that %s is ERR_TOKENIZER and names the file', async (_, content) => {
     const error = await loadError({ 'tokenizer.json': content });
     expect(error).toMatchObject({
@@ -77,5 +75,6 @@ test('sections that a tokenizer lacks may be left out of its file', async () => 
   const { added_tokens: _added, normalizer: _normalizer, ...rest } = tokenizer;
   const folder = await checkpoint({ 'tokenizer.json': rest });
   const layer = await loadTextLayer(folder);
-  expect([...(layer.tokenizer?.encode('b', { addSpecialTokens: false }) ?? [])]).toEqual([262]);
+  const ids = await layer.tokenizer?.encode('b', { addSpecialTokens: false });
+  expect([...(ids ?? [])]).toEqual([262]);
 });

@@ -95,11 +95,11 @@ describe('a checkpoint with a tokenizer', () => {
 
   test('decodes finished rows, empty ones too', async () => {
     const tasks = await withTokenizer();
-    expect(await tasks.decode({ rows: [[], [bos], Int32Array.of(piece('▁a'))] })).toEqual([
-      { text: '' },
-      { text: '' },
-      { text: 'a' },
-    ]);
+    expect(
+      await tasks.decode({
+        rows: [[], [bos], Int32Array.of(piece('▁a'))].map((tokenIds) => ({ tokenIds, before: [] })),
+      }),
+    ).toEqual([{ text: '' }, { text: '' }, { text: 'a' }]);
   });
 
   test('one bad row does not fail the others', async () => {
@@ -138,7 +138,9 @@ describe('a checkpoint without a tokenizer', () => {
   test('says so, and serves ids with empty text', async () => {
     const tasks = await tasksOf({});
     expect(await tasks.describe()).toMatchObject({ kind: 'ready', hasTokenizer: false });
-    expect(await tasks.decode({ rows: [[1, 2]] })).toEqual([{ text: '' }]);
+    expect(await tasks.decode({ rows: [{ tokenIds: [1, 2], before: [] }] })).toEqual([
+      { text: '' },
+    ]);
     expect(
       await tasks.detokenize({ rows: [{ state: null, tokenIds: [1, 2], isLast: true }] }),
     ).toMatchObject([{ text: '', state: { numTokens: 2 } }]);
