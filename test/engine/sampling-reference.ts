@@ -9,7 +9,7 @@ import type { SamplingParams } from '../../src/index.js';
 import { readTensors } from '../safetensors.js';
 import { goldenModel } from './engines.js';
 
-/** A prompt and the logits behind each of its tokens, by tools/golden. */
+/** A prompt and the logits behind each of its tokens, as test/fixtures/golden has them. */
 export interface ReferencePrompt {
   readonly ids: readonly number[];
   /** Behind the first `length` tokens of the prompt, [vocab]. */
@@ -24,7 +24,7 @@ export function referencePrompt(model: string, index: number): ReferencePrompt {
     cases: readonly { readonly prompt: readonly number[] }[];
   };
   const ids = cases[index]?.prompt;
-  const logits = readTensors(join(goldenModel(model), 'float32-rotary.safetensors')).get(
+  const logits = readTensors(join(goldenModel(model), 'reference.safetensors')).get(
     `logits.${index}`,
   );
   if (ids === undefined || logits === undefined) throw new Error(`${model} has no prompt ${index}`);

@@ -10,13 +10,13 @@ import { argmax, readCases, squaredError } from './references.js';
 
 /**
  * What PyTorch's bfloat16 gives on an H100 (test/fixtures/golden/README.md): RMS error of the
- * prompts' logits, and how many of the greedy steps are clear, all of which it gets right.
+ * prompts' logits. And how many of the greedy steps are clear: all of them must be right.
  */
 const YARDSTICK = [
-  { model: 'llama3-rope-scaled', rmsError: 0.0053, clearSteps: 89 },
-  { model: 'mistral-window', rmsError: 0.006, clearSteps: 68 },
+  { model: 'llama3-rope-scaled', rmsError: 0.0053, clearSteps: 90 },
+  { model: 'mistral-window', rmsError: 0.006, clearSteps: 67 },
   { model: 'qwen2-bias', rmsError: 0.0044, clearSteps: 56 },
-  { model: 'qwen3-sharded', rmsError: 0.0059, clearSteps: 39 },
+  { model: 'qwen3-sharded', rmsError: 0.0059, clearSteps: 40 },
   { model: 'qwen3-tied', rmsError: 0.0069, clearSteps: 113 },
 ] as const;
 const ALLOWED_RATIO = 1.5;

@@ -1,5 +1,4 @@
-// The decoder on the device under test against transformers' own numbers (test/fixtures/golden, at
-// float32 rotary frequencies: tools/golden).
+// The decoder on the device under test against transformers' own numbers (test/fixtures/golden).
 
 #include <algorithm>
 #include <cstdio>
@@ -47,7 +46,7 @@ struct Case {
 std::vector<Case> load_cases(const std::string& folder) {
   std::ifstream in(folder + "/reference.json");
   const json reference = json::parse(in);
-  const model::SafetensorsFile file(folder + "/float32-rotary.safetensors");
+  const model::SafetensorsFile file(folder + "/reference.safetensors");
   std::vector<Case> cases;
   for (const json& entry : reference.at("cases")) {
     Case one{entry.at("prompt"), entry.at("greedy"), entry.at("margin"), {}};

@@ -1,10 +1,5 @@
 /**
  * The reference outputs through the runner: the same calls that steps make, graphs included.
- *
- * The fixtures' own references rotate by frequencies rounded to bfloat16, the engine by float32 ones
- * (docs/decisions/0012-golden-references.md). Logits and log-probabilities are compared with
- * references of the same models at float32 frequencies (tools/golden); tokens with the fixtures'
- * own, at every step whose margin is clear. native/model's suite compares logits with those too.
  */
 
 import { readFileSync } from 'node:fs';
@@ -28,6 +23,7 @@ interface Case {
   readonly prompt: readonly number[];
   readonly greedy: readonly number[];
   readonly margin: readonly number[];
+  readonly logprob: readonly number[];
 }
 
 function cases(model: string): readonly Case[] {
@@ -71,10 +67,9 @@ describe.each(MODELS)('%s', (model) => {
       }
       const driver = new StepDriver(runner);
       let clearSteps = 0;
-      const reference = readTensors(join(golden(model), 'float32-rotary.safetensors'));
-      for (const [index, { prompt, greedy, margin }] of cases(model).entries()) {
-        const logprobs = reference.get(`logprob.${index}`) ?? new Float32Array();
-        expect(logprobs).toHaveLength(greedy.length);
+      const reference = readTensors(join(golden(model), 'reference.safetensors'));
+      for (const [index, { prompt, greedy, margin, logprob }] of cases(model).entries()) {
+        expect(logprob).toHaveLength(greedy.length);
         const numBlocks = Math.ceil((prompt.length + greedy.length + 1) / 16);
         // Three slots with their own scattered blocks: alone on the graph for 1, among padding on
         // the graph for 8, and eagerly.
@@ -106,7 +101,7 @@ describe.each(MODELS)('%s', (model) => {
             clearSteps += 1;
             expect(argmax(alone)).toBe(expected);
           }
-          const difference = logSoftmaxAt(alone, expected) - (logprobs[i] ?? Number.NaN);
+          const difference = logSoftmaxAt(alone, expected) - (logprob[i] ?? Number.NaN);
           expect(Math.abs(difference)).toBeLessThan(TOLERANCE);
           previous = expected;
         }
