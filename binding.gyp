@@ -45,7 +45,7 @@
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_DEPRECATED", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       "sources": [
-        "<!@(<(sources_of) native/core native/model native/runtime native/cpu native/addon)"
+        "<!@(<(sources_of) native/core native/model native/model/layers native/model/families native/runtime native/cpu native/addon)"
       ],
       "cflags_cc": ["-DNAPI_CPP_EXCEPTIONS"],
       "libraries": ["-lpthread"],
@@ -87,7 +87,7 @@
           "type": "executable",
           "dependencies": ["cpu_avx2", "cpu_avx512", "cuda"],
           "sources": [
-            "<!@(<(sources_of) native/core native/model native/runtime native/cpu)",
+            "<!@(<(sources_of) native/core native/model native/model/layers native/model/families native/runtime native/cpu)",
             "<!@(ls test/native/conformance*.cc)"
           ]
         },

@@ -3,18 +3,17 @@
 namespace permafrost::core {
 
 Matrix Backend::multiply(const Product& product) {
-  const Norm& norm = product.norm;
-  if (norm.weight != nullptr) {
-    rms_norm(product.x, norm.delta, norm.weight, norm.eps, norm.normed);
-  }
-  const Matrix& x = norm.weight != nullptr ? norm.normed : product.x;
+  const InputNorm& input = product.input_norm;
+  const bool normed = input.norm.weight != nullptr;
+  if (normed) rms_norm(product.x, input.delta, input.norm, input.normed);
+  const Matrix& x = normed ? input.normed : product.x;
   if (product.epilogue == Epilogue::kStore) {
     gemm(x, *product.linear, product.out);
     return {};
   }
   gemm(x, *product.linear, product.stored);
   if (product.epilogue == Epilogue::kAdd) return product.stored;
-  silu_mul(product.stored, product.out);
+  gated(product.stored, product.activation, product.out);
   return {};
 }
 
@@ -22,8 +21,7 @@ void Backend::rope_attention_decode(const Rows& rows, const Matrix& qkv,
                                     const AttentionShape& shape, const Rope& rope,
                                     const SlotState& state, const KvCache& kv, int32_t layer,
                                     const Matrix& out) {
-  rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin, state, kv,
-                layer);
+  rope_write_kv(rows, qkv, shape, rope, state, kv, layer);
   attention_decode(rows, qkv, shape, state, kv, layer, out);
 }
 

@@ -133,10 +133,9 @@ struct AttentionShape {
 
 // What turns projections into queries and keys: see Backend::rope_write_kv().
 struct Rope {
-  const void* q_norm = nullptr;  // [head_dim] bf16 or null
-  const void* k_norm = nullptr;  // [head_dim] bf16 or null
-  float eps = 0;
-  const float* cos_sin = nullptr;  // [max_positions, head_dim]
+  RmsNorm q_norm = {};             // of each query head; without a weight: none
+  RmsNorm k_norm = {};             // of each key head, likewise
+  const float* cos_sin = nullptr;  // [max_positions, head_dim] f32: cosines of pairs, then sines
 };
 
 // Outputs of sampling, device memory.
@@ -249,21 +248,19 @@ class Backend {
   // Adds the rows' tokens to token_counts (as prompt below prompt_length, as generated from there).
   // For prefill rows; sample() counts what it draws.
   virtual void count_tokens(const SlotState& state, const Rows& rows) = 0;
-  // out[i] = table.values[token_ids[i]].  table: [vocab, hidden], out: [rows, hidden]
-  virtual void embed(const Rows& rows, const Linear& table, const Matrix& out) = 0;
-  // residual += delta (if delta.data), out = residual / rms(residual) * weight.
-  // residual, delta, out: [rows, hidden]; weight: [hidden] bf16
-  virtual void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
+  // out[i] = scale * table.values[token_ids[i]].  table: [vocab, hidden], out: [rows, hidden]
+  virtual void embed(const Rows& rows, const Linear& table, float scale, const Matrix& out) = 0;
+  // residual += delta (if delta.data), out = norm(residual).  out may be residual.
+  // residual, delta, out: [rows, hidden]
+  virtual void rms_norm(const Matrix& residual, const Matrix& delta, const RmsNorm& norm,
                         const Matrix& out) = 0;
   // out = x · valuesᵀ + bias.  x: [rows, k], out: [rows, n] of out.dtype
   virtual void gemm(const Matrix& x, const Linear& linear, const Matrix& out) = 0;
-  // For each row: RMS-normalise each query and key head where the weight isn't null, rotate both,
-  // leave the query in place, and write key and value to the layer's cache at the row's position.
-  // qkv: [rows, (num_heads + 2 num_kv_heads) * head_dim]; q_norm, k_norm: [head_dim] bf16 or null;
-  // cos_sin: [max_positions, head_dim] f32, cosines of the head_dim / 2 pairs, then sines.
+  // For each row: normalise each query and key head where there is a norm, rotate the pairs
+  // (i, i + head_dim / 2) of both, leave the query in place, and write key and value to the layer's
+  // cache at the row's position.  qkv: [rows, (num_heads + 2 num_kv_heads) * head_dim]
   virtual void rope_write_kv(const Rows& rows, const Matrix& qkv, const AttentionShape& shape,
-                             const void* q_norm, const void* k_norm, float eps,
-                             const float* cos_sin, const SlotState& state, const KvCache& kv,
+                             const Rope& rope, const SlotState& state, const KvCache& kv,
                              int32_t layer) = 0;
   // out[i] = attention of row i's query over the cached positions 0..positions[i] of its slot.
   // qkv as above (queries are its first columns), out: [rows, num_heads * head_dim]
@@ -276,8 +273,8 @@ class Backend {
                                  const Segment* segments, int32_t num_segments, const Matrix& qkv,
                                  const AttentionShape& shape, const SlotState& state,
                                  const KvCache& kv, int32_t layer, const Matrix& out) = 0;
-  // out[:, j] = silu(gate_up[:, j]) * gate_up[:, inner + j].  gate_up: [rows, 2 inner]
-  virtual void silu_mul(const Matrix& gate_up, const Matrix& out) = 0;
+  // out[:, j] = activation(gate_up[:, j]) * gate_up[:, inner + j].  gate_up: [rows, 2 inner]
+  virtual void gated(const Matrix& gate_up, Activation activation, const Matrix& out) = 0;
   // out[i] = in[indices[i]].  indices: [out.rows]
   virtual void gather_rows(const Matrix& in, const int32_t* indices, const Matrix& out) = 0;
   // Draws the next token of every row that isn't padding. In this order: log-probabilities of the
@@ -297,7 +294,7 @@ class Backend {
   // rows, so that equal steps give equal results.
 
   // A product with what stands around it. Returns what the next norm has to add to `out`: nothing,
-  // or with kAdd maybe `stored`. Default: rms_norm, gemm, silu_mul; kAdd is left to the next norm.
+  // or with kAdd maybe `stored`. Default: rms_norm, gemm, gated; kAdd is left to the next norm.
   virtual Matrix multiply(const Product& product);
   // Called right behind what makes qkv, and not for a step whose other arguments that makes too.
   // qkv is undefined afterwards. Default: rope_write_kv, attention_decode.

@@ -22,26 +22,39 @@ struct Linear {
   int32_t plan = -1;             // how the backend multiplies with it: given by reserve()
 };
 
-enum class Epilogue : uint8_t {
-  kStore,    // out = product
-  kAdd,      // out += product
-  kSiluMul,  // out = silu(first half of the columns) * second half
+// What a gated MLP does with its gate.
+enum class Activation : uint8_t {
+  kSilu,      // x / (1 + e^-x)
+  kGeluTanh,  // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
 };
 
-// RMS norm of a product's input: see Backend::rms_norm().
-struct Norm {
-  const void* weight = nullptr;  // [k] bf16; null = no norm
+enum class Epilogue : uint8_t {
+  kStore,  // out = product
+  kAdd,    // out += product
+  kGated,  // out = activation(first half of the columns) * second half
+};
+
+// x / rms(x) * (offset + weight), with rms(x) = sqrt(mean of squares + eps).
+struct RmsNorm {
+  const void* weight = nullptr;  // [width] bf16; null = no norm
   float eps = 0;
+  float offset = 0;  // 1 where a checkpoint stores the weight's distance from 1
+};
+
+// The norm of a product's input: see Backend::rms_norm().
+struct InputNorm {
+  RmsNorm norm = {};   // without a weight: none
   Matrix delta = {};   // [rows, k] what is still to be added to the input, or nothing
   Matrix normed = {};  // [rows, k] for the norm's result; undefined afterwards
 };
 
 struct Product {
   Matrix x = {};  // [rows, k]; with a norm it gets the norm's delta
-  Norm norm = {};
+  InputNorm input_norm = {};
   const Linear* linear = nullptr;
   Epilogue epilogue = Epilogue::kStore;
-  Matrix out = {};  // [rows, n], with kSiluMul [rows, n / 2]
+  Activation activation = Activation::kSilu;  // of kGated
+  Matrix out = {};                            // [rows, n], with kGated [rows, n / 2]
   Matrix stored =
       {};  // [rows, n] for the product by itself, unless it goes to out; undefined afterwards
 };

@@ -193,21 +193,23 @@ class CpuBackend : public core::Backend {
                           rows, layout.num_slots, layout.vocab_size});
   }
 
-  void embed(const core::Rows& rows, const core::Linear& table, const Matrix& out) override {
+  void embed(const core::Rows& rows, const core::Linear& table, float scale,
+             const Matrix& out) override {
     require_linear(table, "embed: the table needs bf16 values, [vocab, hidden]");
     require_matrix(out, DType::kF32, rows.count, table.k, "embed: out must be [rows, hidden]");
-    enqueue(EmbedOp{rows, bf16(table.values), table.k, floats(out), out.stride, out.cols, table.n});
+    enqueue(EmbedOp{rows, bf16(table.values), table.k, floats(out), out.stride, out.cols, table.n,
+                    scale});
   }
 
-  void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
+  void rms_norm(const Matrix& residual, const Matrix& delta, const core::RmsNorm& norm,
                 const Matrix& out) override {
     const int64_t rows = residual.rows;
     const int64_t cols = residual.cols;
     require_matrix(residual, DType::kF32, 0, cols, "rms_norm: residual must be f32");
     require_matrix(out, DType::kF32, rows, cols, "rms_norm: out must fit residual");
     if (delta.data) require_matrix(delta, DType::kF32, rows, cols, "rms_norm: delta must fit");
-    enqueue(NormOp{floats(residual), floats(delta), bf16(weight), floats(out), residual.stride,
-                   delta.stride, out.stride, rows, cols, eps});
+    enqueue(NormOp{floats(residual), floats(delta), bf16(norm.weight), floats(out), residual.stride,
+                   delta.stride, out.stride, rows, cols, norm.eps, norm.offset});
   }
 
   void gemm(const Matrix& x, const core::Linear& linear, const Matrix& out) override {
@@ -220,15 +222,14 @@ class CpuBackend : public core::Backend {
   }
 
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,
-                     const void* q_norm, const void* k_norm, float eps, const float* cos_sin,
-                     const core::SlotState& state, const core::KvCache& kv,
+                     const core::Rope& rope, const core::SlotState& state, const core::KvCache& kv,
                      int32_t layer) override {
     require_attention(shape, kv, layer);
     require_matrix(qkv, DType::kF32, rows.count,
                    int64_t{shape.num_heads + 2 * shape.num_kv_heads} * shape.head_dim,
                    "rope_write_kv: qkv must be [rows, (heads + 2 KV heads) * head_dim]");
-    enqueue(RopeOp{rows, PagedKv(state, kv, layer), floats(qkv), bf16(q_norm), bf16(k_norm),
-                   cos_sin, qkv.stride, shape.num_heads, eps});
+    enqueue(
+        RopeOp{rows, PagedKv(state, kv, layer), floats(qkv), rope, qkv.stride, shape.num_heads});
   }
 
   void attention_decode(const core::Rows& rows, const Matrix& qkv,
@@ -246,11 +247,12 @@ class CpuBackend : public core::Backend {
     }
   }
 
-  void silu_mul(const Matrix& gate_up, const Matrix& out) override {
+  void gated(const Matrix& gate_up, core::Activation activation, const Matrix& out) override {
     require_matrix(gate_up, DType::kF32, out.rows, 2 * out.cols,
-                   "silu_mul: gate_up must be [rows, 2 inner] f32");
-    require_matrix(out, DType::kF32, 0, out.cols, "silu_mul: out must be f32");
-    enqueue(SiluOp{floats(gate_up), floats(out), gate_up.stride, out.stride, out.rows, out.cols});
+                   "gated: gate_up must be [rows, 2 inner] f32");
+    require_matrix(out, DType::kF32, 0, out.cols, "gated: out must be f32");
+    enqueue(GatedOp{floats(gate_up), floats(out), gate_up.stride, out.stride, out.rows, out.cols,
+                    activation});
   }
 
   void gather_rows(const Matrix& in, const int32_t* indices, const Matrix& out) override {

@@ -1,6 +1,13 @@
 #include "cpu/rope.h"
 
 namespace permafrost::cpu {
+namespace {
+
+isa::HeadNorm head_norm(const core::RmsNorm& norm) {
+  return {static_cast<const uint16_t*>(norm.weight), norm.eps, norm.offset};
+}
+
+}  // namespace
 
 void RopeOp::run(Executor& executor) const {
   for (int32_t i = 0; i < rows.count; ++i) {
@@ -21,14 +28,13 @@ void RopeOp::run(Executor& executor) const {
     task.value = task.key + kv.num_kv_heads * dim;
     task.key_out = kv.keys + offset;
     task.value_out = kv.values + offset;
-    task.q_norm = q_norm;
-    task.k_norm = k_norm;
-    task.cos_sin = cos_sin + position * dim;
+    task.q_norm = head_norm(rope.q_norm);
+    task.k_norm = head_norm(rope.k_norm);
+    task.cos_sin = rope.cos_sin + position * dim;
     task.out_stride = kv.head_floats();
     task.num_heads = num_heads;
     task.num_kv_heads = kv.num_kv_heads;
     task.head_dim = kv.head_dim;
-    task.eps = eps;
     executor.kernels.rope(task);
   });
 }

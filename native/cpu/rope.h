@@ -12,13 +12,10 @@ namespace permafrost::cpu {
 struct RopeOp {
   core::Rows rows;
   PagedKv kv;
-  float* qkv;              // [rows, (num_heads + 2 num_kv_heads) * head_dim]
-  const uint16_t* q_norm;  // [head_dim] bf16 or null
-  const uint16_t* k_norm;  // [head_dim] bf16 or null
-  const float* cos_sin;    // [max_positions, head_dim]
+  float* qkv;  // [rows, (num_heads + 2 num_kv_heads) * head_dim]
+  core::Rope rope;
   int64_t qkv_stride;
   int32_t num_heads;
-  float eps;
 
   void run(Executor& executor) const;
 };

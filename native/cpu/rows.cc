@@ -22,6 +22,7 @@ void EmbedOp::run(Executor& executor) const {
       std::fill_n(to, cols, 0.0f);
     } else {
       executor.kernels.widen(table + rows.token_ids[row] * table_stride, to, cols);
+      if (scale != 1) std::for_each_n(to, cols, [&](float& value) { value *= scale; });
     }
   });
 }
@@ -35,14 +36,17 @@ void NormOp::run(Executor& executor) const {
     task.out = out + row * out_stride;
     task.cols = cols;
     task.eps = eps;
+    task.offset = offset;
     executor.kernels.rms_norm(task);
   });
 }
 
-void SiluOp::run(Executor& executor) const {
+void GatedOp::run(Executor& executor) const {
+  const auto multiply = activation == core::Activation::kGeluTanh ? executor.kernels.gelu_tanh_mul
+                                                                  : executor.kernels.silu_mul;
   executor.pool.run_if(worthwhile(rows, 4 * cols), rows, [&](int64_t row, int) {
     const float* gate = gate_up + row * gate_up_stride;
-    executor.kernels.silu_mul(gate, gate + cols, out + row * out_stride, cols);
+    multiply(gate, gate + cols, out + row * out_stride, cols);
   });
 }
 

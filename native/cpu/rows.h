@@ -17,6 +17,7 @@ struct EmbedOp {
   int64_t out_stride;
   int64_t cols;
   int64_t vocab;
+  float scale;
 
   void run(Executor& executor) const;
 };
@@ -32,17 +33,19 @@ struct NormOp {
   int64_t rows;
   int64_t cols;
   float eps;
+  float offset;
 
   void run(Executor& executor) const;
 };
 
-struct SiluOp {
+struct GatedOp {
   const float* gate_up;  // [rows, 2 cols]
   float* out;            // [rows, cols]
   int64_t gate_up_stride;
   int64_t out_stride;
   int64_t rows;
   int64_t cols;
+  core::Activation activation;
 
   void run(Executor& executor) const;
 };

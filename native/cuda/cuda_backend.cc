@@ -224,23 +224,24 @@ class CudaBackend : public core::Backend {
     cuda::count_tokens(stream(), state, rows);
   }
 
-  void embed(const core::Rows& rows, const core::Linear& table, const Matrix& out) override {
+  void embed(const core::Rows& rows, const core::Linear& table, float scale,
+             const Matrix& out) override {
     require(table.values != nullptr && table.format == core::WeightFormat::kBF16,
             "embed: the table needs bf16 values");
     require_matrix(out, DType::kBF16, rows.count, table.k, "embed: out must be [rows, hidden]");
     const Matrix values = {const_cast<void*>(table.values), table.n, table.k, table.k,
                            DType::kBF16};
-    cuda::embed(stream(), rows, values, out);
+    cuda::embed(stream(), rows, values, scale, out);
   }
 
-  void rms_norm(const Matrix& residual, const Matrix& delta, const void* weight, float eps,
+  void rms_norm(const Matrix& residual, const Matrix& delta, const core::RmsNorm& norm,
                 const Matrix& out) override {
     const int64_t rows = residual.rows;
     const int64_t cols = residual.cols;
     require_matrix(residual, DType::kBF16, 0, cols, "rms_norm: residual must be bf16");
     require_matrix(out, DType::kBF16, rows, cols, "rms_norm: out must fit residual");
     if (delta.data) require_matrix(delta, DType::kBF16, rows, cols, "rms_norm: delta must fit");
-    cuda::rms_norm(stream(), residual, delta, weight, eps, out);
+    cuda::rms_norm(stream(), residual, delta, norm, out);
   }
 
   void gemm(const Matrix& x, const core::Linear& linear, const Matrix& out) override {
@@ -254,14 +255,13 @@ class CudaBackend : public core::Backend {
   }
 
   void rope_write_kv(const core::Rows& rows, const Matrix& qkv, const core::AttentionShape& shape,
-                     const void* q_norm, const void* k_norm, float eps, const float* cos_sin,
-                     const core::SlotState& state, const core::KvCache& kv,
+                     const core::Rope& rope, const core::SlotState& state, const core::KvCache& kv,
                      int32_t layer) override {
     require_attention(shape, kv, layer);
     const int64_t heads = int64_t{shape.num_heads} + 2 * shape.num_kv_heads;
     require_matrix(qkv, DType::kBF16, rows.count, heads * shape.head_dim,
                    "rope_write_kv: qkv must be [rows, (heads + 2 KV heads) * head_dim] bf16");
-    cuda::rope_write_kv(stream(), rows, qkv, shape, q_norm, k_norm, eps, cos_sin, state, kv, layer);
+    cuda::rope_write_kv(stream(), rows, qkv, shape, rope, state, kv, layer);
   }
 
   void attention_decode(const core::Rows& rows, const Matrix& qkv,
@@ -290,11 +290,11 @@ class CudaBackend : public core::Backend {
                             state, kv, layer, out, attention_);
   }
 
-  void silu_mul(const Matrix& gate_up, const Matrix& out) override {
+  void gated(const Matrix& gate_up, core::Activation activation, const Matrix& out) override {
     require_matrix(gate_up, DType::kBF16, out.rows, 2 * out.cols,
-                   "silu_mul: gate_up must be [rows, 2 inner] bf16");
-    require_matrix(out, DType::kBF16, 0, out.cols, "silu_mul: out must be bf16");
-    cuda::silu_mul(stream(), gate_up, out);
+                   "gated: gate_up must be [rows, 2 inner] bf16");
+    require_matrix(out, DType::kBF16, 0, out.cols, "gated: out must be bf16");
+    cuda::gated(stream(), gate_up, activation, out);
   }
 
   void gather_rows(const Matrix& in, const int32_t* indices, const Matrix& out) override {

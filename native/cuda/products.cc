@@ -117,7 +117,7 @@ std::string Products::name_of(const Plan& plan, size_t row_class) {
   if (plan.biased) name += ", bias";
   if (use.normed) name += ", norm";
   if (use.epilogue == Epilogue::kAdd) name += ", add";
-  if (use.epilogue == Epilogue::kSiluMul) name += ", silu_mul";
+  if (use.epilogue == Epilogue::kGated) name += ", gated";
   if (use.out == DType::kF32) name += ", f32";
   const int32_t first = row_class == 0 ? 1 : kRowClasses[row_class - 1] + 1;
   name += ", rows " + std::to_string(first);
@@ -161,15 +161,15 @@ bool Products::is_fused(const core::Product& product) const {
   const Plan& plan = plan_of(*product.linear);
   const LinearUse& use = plan.use;
   return kernel_of(plan, product.x.rows) == ProductKernel::kThinFused &&
-         product.norm.delta.data == nullptr && product.epilogue == use.epilogue &&
-         (product.norm.weight != nullptr) == use.normed;
+         product.input_norm.delta.data == nullptr && product.epilogue == use.epilogue &&
+         (product.input_norm.norm.weight != nullptr) == use.normed;
 }
 
 void Products::run(const core::Product& product, cudaStream_t stream) {
   const core::Linear& linear = *product.linear;
   const Matrix& x = product.x;
   const Matrix& out = product.out;
-  const int64_t columns = product.epilogue == Epilogue::kSiluMul ? linear.n / 2 : linear.n;
+  const int64_t columns = product.epilogue == Epilogue::kGated ? linear.n / 2 : linear.n;
   require(linear.values != nullptr && linear.format == core::WeightFormat::kBF16,
           "gemm: the weight needs bf16 values");
   require_matrix(x, DType::kBF16, 0, linear.k, "gemm: x must be [rows, k] bf16");

@@ -18,6 +18,9 @@ class Arena {
   // Where the next piece starts, from the base; and in the end, the bytes that all take.
   size_t offset() const { return offset_; }
 
+  // Gives back what was taken since the arena had this offset.
+  void rewind(size_t offset) { offset_ = offset; }
+
   void* take(size_t bytes) {
     void* piece = reinterpret_cast<void*>(base_ + offset_);
     offset_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;

@@ -37,4 +37,8 @@ void bf16_from_f16(const uint16_t* f16, uint16_t* out, size_t count) {
   for (size_t i = 0; i < count; ++i) out[i] = rounded(widened(f16[i]));
 }
 
+float rounded_to_bf16(float value) {
+  return std::bit_cast<float>(uint32_t{rounded(std::bit_cast<uint32_t>(value))} << 16);
+}
+
 }  // namespace permafrost::model

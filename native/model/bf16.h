@@ -11,4 +11,7 @@ namespace permafrost::model {
 void bf16_from_f32(const uint32_t* f32, uint16_t* out, size_t count);
 void bf16_from_f16(const uint16_t* f16, uint16_t* out, size_t count);
 
+// A float as the nearest bfloat16 is.
+float rounded_to_bf16(float value);
+
 }  // namespace permafrost::model

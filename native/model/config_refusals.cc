@@ -15,7 +15,7 @@ using nlohmann::json;
 // Change nothing when they are null, false, 0 or empty.
 constexpr std::array kSwitches = std::to_array<std::string_view>(
     {// how weights are stored
-     "compression_config", "sparsity_config",
+     "sparsity_config",
      // logits
      "attn_logit_softcapping", "attn_logit_softcap", "final_logit_softcapping", "logits_soft_cap",
      "logit_softcapping", "output_softcap",
@@ -24,7 +24,7 @@ constexpr std::array kSwitches = std::to_array<std::string_view>(
      "attention_chunk_size", "attn_temperature_tuning", "use_attention_sinks", "attention_sinks",
      "no_rope_layers", "no_rope_layer_interval", "nope_layer_interval", "cross_attention_layers",
      "add_cross_attention", "use_bidirectional_attention", "kv_lora_rank", "q_lora_rank",
-     "num_kv_shared_layers",
+     "num_kv_shared_layers", "use_qk_norm", "qk_norm", "qk_layernorm",
      // rotary positions
      "rope_interleaved", "rope_interleave", "use_mrope", "mrope_section", "use_dynamic_ntk",
      // experts and other shapes of a layer
@@ -32,10 +32,6 @@ constexpr std::array kSwitches = std::to_array<std::string_view>(
      "use_parallel_residual", "parallel_residual", "parallel_attn", "scale_depth", "dim_model_base",
      "apply_layernorm_1p", "zero_centered_gamma", "rms_norm_add_unit_offset", "use_mup",
      "apply_residual_connection_post_layernorm", "embedding_size", "hidden_size_per_layer_input"});
-
-// The same for a family whose queries and keys aren't normed.
-constexpr std::array kNormSwitches =
-    std::to_array<std::string_view>({"use_qk_norm", "qk_norm", "qk_layernorm"});
 
 // Change nothing when they are null or 1.
 constexpr std::array kMultipliers = std::to_array<std::string_view>(
@@ -61,13 +57,16 @@ bool is_one(const json& value) {
   return value.is_null() || (value.is_number() && value.get<double>() == 1);
 }
 
-void refuse_activation(const JsonFields& fields) {
+// An activation under a name that the family doesn't read.
+void refuse_activation(const JsonFields& config) {
   for (const char* key : {"hidden_act", "hidden_activation"}) {
-    const json* activation = fields.find(key);
+    if (config.was_read(key)) continue;
+    const json* activation = config.find(key);
     if (!activation) continue;
-    const std::string name = fields.text(key, *activation);
+    const std::string name = config.text(key, *activation);
     if (name != "silu" && name != "swish") {
-      fields.refuse(std::string(key) + " is " + shown(*activation) + ", only \"silu\" is supported",
+      config.refuse(std::string(key) + " is " + shown(*activation) +
+                        ", and this model's activation is named by another key",
                     "ERR_UNSUPPORTED");
     }
   }
@@ -91,29 +90,35 @@ void refuse_dtype(const JsonFields& fields) {
 
 }  // namespace
 
-void refuse_unsupported(const JsonFields& fields, const json& root, bool qk_norm) {
-  refuse_activation(fields);
-  refuse_dtype(fields);
-  for (const auto& [key, value] : root.items()) {
-    if (key.starts_with("quantization") && !is_off(value)) {
-      fields.refuse(key + " is " + shown(value) +
+void refuse_storage(const JsonFields& config) {
+  refuse_dtype(config);
+  for (const auto& [key, value] : config.value().items()) {
+    const bool is_stored_otherwise = key.starts_with("quantization") || key == "compression_config";
+    if (is_stored_otherwise && !is_off(value)) {
+      config.refuse(key + " is " + shown(value) +
                         ": Permafrost does not run quantized checkpoints; use one in bfloat16, "
                         "float16 or float32",
                     "ERR_UNSUPPORTED");
     }
-    const bool is_switch = has(kSwitches, key) || (!qk_norm && has(kNormSwitches, key));
-    const bool is_harmless = is_switch                ? is_off(value)
+  }
+}
+
+void refuse_unread(const JsonFields& config) {
+  refuse_activation(config);
+  for (const auto& [key, value] : config.value().items()) {
+    if (config.was_read(key)) continue;
+    const bool is_harmless = has(kSwitches, key)      ? is_off(value)
                              : has(kMultipliers, key) ? is_one(value)
                                                       : true;
     if (!is_harmless) {
-      fields.refuse(key + " is " + shown(value) +
-                        ": Permafrost does not carry that out, and what it would compute without "
-                        "it is another model",
+      config.refuse(key + " is " + shown(value) +
+                        ": Permafrost does not carry that out for this model, and what it would "
+                        "compute without it is another model",
                     "ERR_UNSUPPORTED");
     }
   }
-  if (!fields.flag_or("is_causal", true)) {
-    fields.refuse(
+  if (!config.flag_or("is_causal", true)) {
+    config.refuse(
         "is_causal is false: Permafrost runs models that look backwards only, not encoders",
         "ERR_UNSUPPORTED");
   }

@@ -1,145 +1,82 @@
 #include "model/decoder.h"
 
-#include <cmath>
+#include <string>
 #include <utility>
 
+#include "core/error.h"
+#include "model/arena.h"
+#include "model/transformer.h"
+
 namespace permafrost::model {
+namespace {
 
 using core::Matrix;
 using core::Rows;
 
-namespace {
-
-core::AttentionShape attention_shape(const ModelConfig& config, int32_t window) {
-  core::AttentionShape shape;
-  shape.num_heads = config.num_heads;
-  shape.num_kv_heads = config.num_kv_heads;
-  shape.head_dim = config.head_dim;
-  shape.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim)));
-  shape.window = window;
-  return shape;
+// The first `rows` rows of a buffer.
+Matrix first_rows(const Matrix& buffer, int32_t rows) {
+  if (rows < 0 || rows > buffer.rows) {
+    throw core::Error("ERR_INTERNAL", "a step of " + std::to_string(rows) +
+                                          " rows does not fit buffers for " +
+                                          std::to_string(buffer.rows));
+  }
+  Matrix view = buffer;
+  view.rows = rows;
+  return view;
 }
 
 }  // namespace
 
-size_t Decoder::bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype) {
-  return RopeTable::bytes_needed(config, limits.max_positions) +
-         Activations::bytes_needed(config, limits.max_rows, limits.max_logit_rows, dtype);
+Decoder::Decoder(core::Backend& backend, Model& model, const Limits& limits)
+    : Decoder(backend, model, limits,
+              dry_run(model, limits.max_rows, limits.max_logit_rows, backend.activation_dtype())) {}
+
+Decoder::Decoder(core::Backend& backend, const Model& model, const Limits& limits, StepNeeds needs)
+    : backend_(backend), model_(model), needs_(std::move(needs)) {
+  const core::DType dtype = backend.activation_dtype();
+  for (const RopeOptions& rope : model.ropes) {
+    ropes_.emplace_back(backend, rope, limits.max_positions);
+    rope_addresses_.push_back(ropes_.back().cos_sin());
+  }
+  const auto lay_out = [&](void* base) {
+    Arena arena(base);
+    hidden_ = arena.matrix(limits.max_rows, model.hidden_size, dtype);
+    gathered_ = arena.matrix(limits.max_logit_rows, model.hidden_size, dtype);
+    logits_ = arena.matrix(limits.max_logit_rows, model.vocab_size, core::DType::kF32);
+    scratch_ = Scratch(arena.take(needs_.scratch_bytes), needs_.scratch_bytes);
+    return arena.offset();
+  };
+  buffer_ = backend.allocate(lay_out(nullptr));
+  lay_out(buffer_.data());
 }
 
-core::StepShapes Decoder::shapes(const ModelConfig& config, Weights& weights, core::DType dtype) {
+core::StepShapes Decoder::shapes() const {
   core::StepShapes shapes;
-  shapes.vocab_size = config.vocab_size;
-  shapes.attention = attention_shape(config, 0);
-  shapes.linears = weights.linear_uses(dtype);
+  shapes.vocab_size = model_.vocab_size;
+  shapes.attention = needs_.attention;
+  shapes.linears = needs_.linears;
   return shapes;
 }
 
-int64_t Decoder::num_decode_operations(const ModelConfig& config) {
-  constexpr int64_t kPerLayer = 9;
-  constexpr int64_t kAround = 3;  // embedding, final norm, head
-  return kPerLayer * config.num_layers + kAround;
-}
-
-Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
-                 const Limits& limits)
-    : Decoder(backend, config, weights, limits,
-              RopeTable(backend, inverse_frequencies(config.rope, config.head_dim),
-                        limits.max_positions)) {}
-
-Decoder::Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
-                 const Limits& limits, RopeTable rope)
-    : backend_(backend),
-      config_(config),
-      weights_(weights.views()),
-      rope_(std::move(rope)),
-      activations_(backend, config, limits.max_rows, limits.max_logit_rows) {}
-
-// The norm of a step's rows before a product.
-core::Norm Decoder::norm(const void* weight, const Matrix& delta, int32_t rows) const {
-  return {weight, config_.rms_norm_eps, delta, first_rows(activations_.normed, rows)};
-}
-
-// The transformer, up to the last norm: gives what that has to add to the residual stream. Each
-// block adds its output to the stream, or leaves the adding to the next norm.
-template <typename Attention>
-Matrix Decoder::run_layers(const Rows& rows, const Attention& attention) {
-  const Matrix residual = first_rows(activations_.residual, rows.count);
-  const Matrix qkv = first_rows(activations_.qkv, rows.count);
-  const Matrix attended = first_rows(activations_.attention, rows.count);
-  const Matrix delta = first_rows(activations_.delta, rows.count);
-  const Matrix gate_up = first_rows(activations_.gate_up, rows.count);
-  const Matrix inner = first_rows(activations_.inner, rows.count);
-
-  Matrix to_add;
-  backend_.embed(rows, weights_.embedding, residual);
-  for (int32_t i = 0; i < config_.num_layers; ++i) {
-    const LayerWeights& layer = weights_.layers[static_cast<size_t>(i)];
-    const core::AttentionShape shape =
-        attention_shape(config_, config_.windows[static_cast<size_t>(i)]);
-
-    backend_.multiply({.x = residual,
-                       .norm = norm(layer.attention_norm, to_add, rows.count),
-                       .linear = &layer.qkv,
-                       .out = qkv});
-    attention(qkv, shape,
-              core::Rope{layer.q_norm, layer.k_norm, config_.rms_norm_eps, rope_.cos_sin()}, i,
-              attended);
-    to_add = backend_.multiply({.x = attended,
-                                .linear = &layer.output,
-                                .epilogue = core::Epilogue::kAdd,
-                                .out = residual,
-                                .stored = delta});
-
-    backend_.multiply({.x = residual,
-                       .norm = norm(layer.mlp_norm, to_add, rows.count),
-                       .linear = &layer.gate_up,
-                       .epilogue = core::Epilogue::kSiluMul,
-                       .out = inner,
-                       .stored = gate_up});
-    to_add = backend_.multiply({.x = inner,
-                                .linear = &layer.down,
-                                .epilogue = core::Epilogue::kAdd,
-                                .out = residual,
-                                .stored = delta});
-  }
-  return to_add;
-}
-
 Matrix Decoder::decode(const Rows& rows, const core::SlotState& state, const core::KvCache& kv) {
-  const Matrix logits = first_rows(activations_.logits, rows.count);
-  const Matrix to_add =
-      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
-                           const core::Rope& rope, int32_t layer, const Matrix& out) {
-        backend_.rope_attention_decode(rows, qkv, shape, rope, state, kv, layer, out);
-      });
-  backend_.multiply({.x = first_rows(activations_.residual, rows.count),
-                     .norm = norm(weights_.final_norm, to_add, rows.count),
-                     .linear = &weights_.lm_head,
-                     .out = logits});
+  const Matrix logits = first_rows(logits_, rows.count);
+  enqueue_decode(model_, {backend_, rows, nullptr, state, kv, rope_addresses_, scratch_}, logits);
   return logits;
 }
 
 void Decoder::prefill(const Rows& rows, const core::Segment* host_segments,
                       const core::Segment* segments, int32_t num_segments,
                       const core::SlotState& state, const core::KvCache& kv) {
-  const Matrix to_add =
-      run_layers(rows, [&](const Matrix& qkv, const core::AttentionShape& shape,
-                           const core::Rope& rope, int32_t layer, const Matrix& out) {
-        backend_.rope_write_kv(rows, qkv, shape, rope.q_norm, rope.k_norm, rope.eps, rope.cos_sin,
-                               state, kv, layer);
-        backend_.attention_prefill(rows, host_segments, segments, num_segments, qkv, shape, state,
-                                   kv, layer, out);
-      });
-  backend_.rms_norm(first_rows(activations_.residual, rows.count), to_add, weights_.final_norm,
-                    config_.rms_norm_eps, first_rows(activations_.normed, rows.count));
+  const Chunks chunks{host_segments, segments, num_segments};
+  enqueue_prefill(model_, {backend_, rows, &chunks, state, kv, rope_addresses_, scratch_},
+                  first_rows(hidden_, rows.count));
 }
 
 Matrix Decoder::head(const int32_t* row_indices, int32_t count) {
-  const Matrix gathered = first_rows(activations_.gathered, count);
-  const Matrix logits = first_rows(activations_.logits, count);
-  backend_.gather_rows(activations_.normed, row_indices, gathered);
-  backend_.gemm(gathered, weights_.lm_head, logits);
+  const Matrix gathered = first_rows(gathered_, count);
+  const Matrix logits = first_rows(logits_, count);
+  backend_.gather_rows(hidden_, row_indices, gathered);
+  backend_.gemm(gathered, *model_.head, logits);
   return logits;
 }
 

@@ -1,15 +1,17 @@
 #pragma once
-// The transformer as a sequence of backend operations. Neither decode() nor prefill() nor head()
-// allocates, blocks or reads the environment, so each can be captured.
+// A model on a device: its rotary tables and static buffers, and its steps as backend operations.
+// Neither decode() nor prefill() nor head() allocates, blocks or reads the environment, so each can
+// be captured.
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/backend.h"
-#include "model/activations.h"
-#include "model/config.h"
+#include "model/dry_run.h"
+#include "model/model.h"
 #include "model/rope.h"
-#include "model/weights.h"
+#include "model/step.h"
 
 namespace permafrost::model {
 
@@ -22,21 +24,14 @@ class Decoder {
     int32_t max_positions = 0;   // positions that may occur: 0 .. max_positions - 1
   };
 
-  // Device bytes that the constructor allocates.
-  static size_t bytes_needed(const ModelConfig& config, const Limits& limits, core::DType dtype);
+  // The model must have its weights, and outlive the decoder.
+  Decoder(core::Backend& backend, Model& model, const Limits& limits);
+  // The same with the needs of its steps, where somebody has asked for them before.
+  Decoder(core::Backend& backend, const Model& model, const Limits& limits, StepNeeds needs);
 
   // Attention, vocabulary and weights of every step, for Backend::reserve(); the caller adds the
   // limits.
-  static core::StepShapes shapes(const ModelConfig& config, Weights& weights, core::DType dtype);
-  // Backend operations of one decode().
-  static int64_t num_decode_operations(const ModelConfig& config);
-
-  // Everything passed by reference must outlive the decoder.
-  Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
-          const Limits& limits);
-  // The same with rotary angles of the caller's own, of limits.max_positions positions.
-  Decoder(core::Backend& backend, const ModelConfig& config, const Weights& weights,
-          const Limits& limits, RopeTable rope);
+  core::StepShapes shapes() const;
 
   // One token of each row's sequence: writes its KV and returns the logits of all rows,
   // [rows.count, vocab] f32, valid until the next call.
@@ -54,16 +49,16 @@ class Decoder {
   core::Matrix head(const int32_t* row_indices, int32_t count);
 
  private:
-  template <typename Attention>
-  core::Matrix run_layers(const core::Rows& rows, const Attention& attention);
-
-  core::Norm norm(const void* weight, const core::Matrix& delta, int32_t rows) const;
-
   core::Backend& backend_;
-  const ModelConfig& config_;
-  const WeightViews& weights_;
-  RopeTable rope_;
-  Activations activations_;
+  const Model& model_;
+  StepNeeds needs_;
+  std::vector<RopeTable> ropes_;
+  std::vector<const float*> rope_addresses_;
+  core::Buffer buffer_;
+  core::Matrix hidden_;    // [max_rows, hidden] of the last prefill
+  core::Matrix gathered_;  // [max_logit_rows, hidden] rows whose logits are wanted
+  core::Matrix logits_;    // [max_logit_rows, vocab] f32
+  Scratch scratch_;
 };
 
 }  // namespace permafrost::model

@@ -16,9 +16,13 @@ void JsonFields::refuse(const std::string& what, const char* code) const {
   throw core::Error(code, where_ + ": " + what);
 }
 
-bool JsonFields::has(const char* key) const { return object_.contains(key); }
+bool JsonFields::has(const char* key) const {
+  read_->insert(key);
+  return object_.contains(key);
+}
 
 const json* JsonFields::find(const char* key) const {
+  read_->insert(key);
   const auto found = object_.find(key);
   return found == object_.end() || found->is_null() ? nullptr : &*found;
 }

@@ -3,8 +3,11 @@
 // Everything refused is a core::Error that names the file, the key and its value.
 
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <set>
 #include <string>
+#include <string_view>
 
 namespace permafrost::model {
 
@@ -13,6 +16,9 @@ class JsonFields {
   // `where` names the object in messages. `object` must outlive this.
   JsonFields(const nlohmann::json& object, std::string where)
       : object_(object), where_(std::move(where)) {}
+
+  const nlohmann::json& value() const { return object_; }
+  const std::string& where() const { return where_; }
 
   [[noreturn]] void refuse(const std::string& what, const char* code = "ERR_MODEL_CONFIG") const;
 
@@ -34,9 +40,15 @@ class JsonFields {
   // A required integer from 1 to `high`.
   int32_t size(const char* key, int32_t high) const;
 
+  // Whether somebody has looked at the key: what nobody reads isn't carried out.
+  bool was_read(std::string_view key) const { return read_->contains(key); }
+
  private:
   const nlohmann::json& object_;
   std::string where_;
+  // Shared by copies.
+  std::shared_ptr<std::set<std::string, std::less<>>> read_ =
+      std::make_shared<std::set<std::string, std::less<>>>();
 };
 
 std::string shown_number(double value);

@@ -1,12 +1,13 @@
 #include "model/weights.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "core/error.h"
-#include "model/arena.h"
 #include "model/bf16.h"
 #include "model/json_file.h"
 
@@ -14,122 +15,25 @@ namespace permafrost::model {
 namespace {
 
 constexpr size_t kBf16Bytes = core::size_of(core::DType::kBF16);
+constexpr const char* kEmbedding = "embed_tokens.weight";
 
 [[noreturn]] void refuse(const std::string& message) {
   throw core::Error("ERR_MODEL_WEIGHTS", message);
 }
 
-// A tensor of the checkpoint and where its bf16 bytes go.
-struct Source {
-  std::string name;
-  std::vector<int64_t> shape;
-  size_t offset = 0;  // from the start of the buffer
-  size_t bytes = 0;   // as bf16
-};
+// What a checkpoint puts before the names of a text model's tensors.
+constexpr std::array<std::string_view, 4> kPrefixes{"model.", "", "model.language_model.",
+                                                    "language_model.model."};
 
-constexpr const char* kHead = "lm_head.weight";
-
-// What a checkpoint calls its tensors, and whether its head is a matrix of its own.
+// What a checkpoint calls its tensors.
 struct Naming {
   std::string prefix = "model.";
   std::string embedding = "model.embed_tokens.weight";
-  bool is_tied = false;
-};
 
-// The exact layout of the buffer: what is loaded from where to where.
-class Layout {
- public:
-  // With a null base only sizes and sources are meaningful.
-  Layout(const ModelConfig& config, const Naming& naming, void* base) : arena_(base) {
-    const int64_t hidden = config.hidden_size;
-    views_.embedding = linear({{naming.embedding, config.vocab_size}}, hidden);
-    for (int32_t i = 0; i < config.num_layers; ++i) {
-      views_.layers.push_back(layer(config, naming.prefix + "layers." + std::to_string(i) + "."));
-    }
-    views_.final_norm = vector({{naming.prefix + "norm.weight", hidden}});
-    views_.lm_head =
-        naming.is_tied ? views_.embedding : linear({{kHead, config.vocab_size}}, hidden);
+  std::string of(const std::string& name) const {
+    if (name == kHeadName) return name;
+    return name == kEmbedding ? embedding : prefix + name;
   }
-
-  const WeightViews& views() const { return views_; }
-  const std::vector<Source>& sources() const { return sources_; }
-  size_t bytes() const { return arena_.offset(); }
-
- private:
-  struct Part {
-    std::string name;
-    int64_t rows;
-  };
-
-  LayerWeights layer(const ModelConfig& config, const std::string& prefix) {
-    const int64_t hidden = config.hidden_size;
-    const int64_t inner = config.intermediate_size;
-    const int64_t query = config.query_size();
-    const int64_t kv = config.kv_size();
-    const std::string attention = prefix + "self_attn.";
-    const std::string mlp = prefix + "mlp.";
-
-    LayerWeights layer;
-    layer.attention_norm = vector({{prefix + "input_layernorm.weight", hidden}});
-    layer.qkv = linear({{attention + "q_proj.weight", query},
-                        {attention + "k_proj.weight", kv},
-                        {attention + "v_proj.weight", kv}},
-                       hidden);
-    if (config.qkv_bias) {
-      layer.qkv.bias = vector({{attention + "q_proj.bias", query},
-                               {attention + "k_proj.bias", kv},
-                               {attention + "v_proj.bias", kv}});
-    }
-    if (config.qk_norm) {
-      layer.q_norm = vector({{attention + "q_norm.weight", config.head_dim}});
-      layer.k_norm = vector({{attention + "k_norm.weight", config.head_dim}});
-    }
-    layer.output = linear({{attention + "o_proj.weight", hidden}}, query);
-    if (config.output_bias) layer.output.bias = vector({{attention + "o_proj.bias", hidden}});
-    layer.mlp_norm = vector({{prefix + "post_attention_layernorm.weight", hidden}});
-    layer.gate_up =
-        linear({{mlp + "gate_proj.weight", inner}, {mlp + "up_proj.weight", inner}}, hidden);
-    layer.down = linear({{mlp + "down_proj.weight", hidden}}, inner);
-    if (config.mlp_bias) {
-      layer.gate_up.bias = vector({{mlp + "gate_proj.bias", inner}, {mlp + "up_proj.bias", inner}});
-      layer.down.bias = vector({{mlp + "down_proj.bias", hidden}});
-    }
-    return layer;
-  }
-
-  // The parts' rows below one another, as one weight.
-  core::Linear linear(const std::vector<Part>& parts, int64_t cols) {
-    size_t offset = arena_.offset();
-    int64_t rows = 0;
-    for (const Part& part : parts) {
-      add_source(part.name, {part.rows, cols}, offset);
-      rows += part.rows;
-    }
-    core::Linear linear;
-    linear.n = static_cast<int32_t>(rows);
-    linear.k = static_cast<int32_t>(cols);
-    linear.values = arena_.matrix(rows, cols, core::DType::kBF16).data;
-    return linear;
-  }
-
-  // The parts behind one another, as one vector.
-  const void* vector(const std::vector<Part>& parts) {
-    size_t offset = arena_.offset();
-    for (const Part& part : parts) add_source(part.name, {part.rows}, offset);
-    return arena_.take(offset - arena_.offset());
-  }
-
-  // Advances `offset` past the part.
-  void add_source(const std::string& name, std::vector<int64_t> shape, size_t& offset) {
-    size_t bytes = kBf16Bytes;
-    for (const int64_t size : shape) bytes *= static_cast<size_t>(size);
-    sources_.push_back({name, std::move(shape), offset, bytes});
-    offset += bytes;
-  }
-
-  Arena arena_;
-  WeightViews views_;
-  std::vector<Source> sources_;
 };
 
 std::string shown_shape(const std::vector<int64_t>& shape) {
@@ -152,26 +56,27 @@ bool is_float(const Checkpoint::Entry& entry) {
 }
 
 // Every source there, in the right shape and a dtype we convert, and nothing else.
-void check(const Layout& layout, const ModelConfig& config, const Naming& naming,
-           const Checkpoint& checkpoint) {
+void check(const Model& model, const Naming& naming, const Checkpoint& checkpoint) {
   std::set<std::string> used;
   // A second copy of a tied matrix; it was compared.
-  if (naming.is_tied) used.insert(kHead);
-  for (const Source& source : layout.sources()) {
-    used.insert(source.name);
-    const auto found = checkpoint.tensors().find(source.name);
+  if (model.head == model.embedding) used.insert(kHeadName);
+  for (const TensorSource& source : model.tensors.sources()) {
+    const std::string name = naming.of(source.part.name);
+    const std::vector<int64_t> shape = source.stored_shape();
+    used.insert(name);
+    const auto found = checkpoint.tensors().find(name);
     if (found == checkpoint.tensors().end()) {
-      refuse(checkpoint.folder() + ": tensor " + source.name + " " + shown_shape(source.shape) +
+      refuse(checkpoint.folder() + ": tensor " + name + " " + shown_shape(shape) +
              ", which config.json asks for, is in no safetensors file" +
-             (source.name == kHead ? "; if the model's embedding is its head as well, config.json "
-                                     "must say so: \"tie_word_embeddings\": true"
-                                   : ""));
+             (name == kHeadName ? "; if the model's embedding is its head as well, config.json "
+                                  "must say so: \"tie_word_embeddings\": true"
+                                : ""));
     }
     const StoredTensor& tensor = *found->second.tensor;
-    const std::string where = found->second.file->path() + ": tensor " + source.name;
-    if (tensor.shape != source.shape) {
+    const std::string where = found->second.file->path() + ": tensor " + name;
+    if (tensor.shape != shape) {
       refuse(where + " has the shape " + shown_shape(tensor.shape) + ", config.json asks for " +
-             shown_shape(source.shape));
+             shown_shape(shape));
     }
     if (!is_float(found->second)) {
       refuse(where + " is " + tensor.dtype + ", only BF16, F16 and F32 are supported");
@@ -180,7 +85,7 @@ void check(const Layout& layout, const ModelConfig& config, const Naming& naming
   for (const auto& [name, entry] : checkpoint.tensors()) {
     if (!used.contains(name) && !is_rotary_table(name)) {
       refuse(entry.file->path() + ": tensor " + shown_name(name) + " " +
-             shown_shape(entry.tensor->shape) + " is not part of the " + config.architecture +
+             shown_shape(entry.tensor->shape) + " is not part of the " + model.architecture +
              " that config.json describes");
     }
   }
@@ -234,65 +139,82 @@ bool are_equal(const Checkpoint::Entry& a, const Checkpoint::Entry& b) {
   return true;
 }
 
-Naming naming_of(const ModelConfig& config, const Checkpoint& checkpoint) {
+Naming naming_of(const Checkpoint& checkpoint) {
   const auto& tensors = checkpoint.tensors();
   Naming naming;
-  if (!tensors.contains("model.norm.weight") && tensors.contains("norm.weight")) {
-    naming.prefix = "";
+  for (const std::string_view prefix : kPrefixes) {
+    if (tensors.contains(std::string(prefix) + "norm.weight")) {
+      naming.prefix = prefix;
+      break;
+    }
   }
-  naming.embedding = naming.prefix + "embed_tokens.weight";
-  naming.is_tied = config.tie_word_embeddings;
-  const auto head = tensors.find(kHead);
-  if (!naming.is_tied || head == tensors.end()) return naming;
+  naming.embedding = naming.prefix + kEmbedding;
+  return naming;
+}
+
+// In a model that config.json calls tied, the shared matrix may be stored once, under either name,
+// or twice. If the two differ, the file is right and config.json is not.
+void settle_head(Model& model, Naming& naming, const Checkpoint& checkpoint) {
+  const auto& tensors = checkpoint.tensors();
+  const auto head = tensors.find(kHeadName);
+  if (!model.tie_word_embeddings || head == tensors.end()) return;
   const auto embedding = tensors.find(naming.embedding);
   if (embedding == tensors.end()) {
-    naming.embedding = kHead;
-    return naming;
+    naming.embedding = kHeadName;
+    return;
   }
   // A pair that can't be compared is not tied, and check() says what is wrong with it.
-  naming.is_tied = head->second.tensor->shape == embedding->second.tensor->shape &&
-                   is_float(head->second) && is_float(embedding->second) &&
-                   are_equal(embedding->second, head->second);
-  return naming;
+  const bool is_tied = head->second.tensor->shape == embedding->second.tensor->shape &&
+                       is_float(head->second) && is_float(embedding->second) &&
+                       are_equal(embedding->second, head->second);
+  if (!is_tied) {
+    model.head =
+        model.tensors.linear({{.name = kHeadName, .rows = model.vocab_size}}, model.hidden_size);
+  }
+}
+
+// Reads some rows of a tensor in another order. Chunks may split a row.
+core::ChunkReader ordered_reader(const core::ChunkReader& read, const TensorSource& source) {
+  const size_t row_bytes = source.bytes / static_cast<size_t>(source.part.rows);
+  const auto first_row = static_cast<size_t>(source.part.first_row);
+  const RowOrder order = source.part.order;
+  if (order == nullptr) {
+    return [=](void* out, size_t offset, size_t bytes) {
+      read(out, first_row * row_bytes + offset, bytes);
+    };
+  }
+  return [=](void* out, size_t offset, size_t bytes) {
+    for (size_t done = 0; done < bytes;) {
+      const size_t at = offset + done;
+      const size_t within = at % row_bytes;
+      const size_t now = std::min(row_bytes - within, bytes - done);
+      const auto row = static_cast<size_t>((*order)[at / row_bytes]);
+      read(static_cast<char*>(out) + done, (first_row + row) * row_bytes + within, now);
+      done += now;
+    }
+  };
 }
 
 }  // namespace
 
-size_t Weights::bytes_needed(const ModelConfig& config) {
-  Naming naming;
-  naming.is_tied = config.tie_word_embeddings;
-  return Layout(config, naming, nullptr).bytes();
-}
-
-Weights::Weights(core::Backend& backend, const ModelConfig& config, const Checkpoint& checkpoint,
+Weights::Weights(core::Backend& backend, Model& model, const Checkpoint& checkpoint,
                  const Progress& progress) {
-  const Naming naming = naming_of(config, checkpoint);
-  const Layout plan(config, naming, nullptr);
-  check(plan, config, naming, checkpoint);
+  Naming naming = naming_of(checkpoint);
+  settle_head(model, naming, checkpoint);
+  check(model, naming, checkpoint);
 
-  buffer_ = backend.allocate(plan.bytes());
-  views_ = Layout(config, naming, buffer_.data()).views();
+  buffer_ = backend.allocate(model.tensors.bytes());
+  model.tensors.place(buffer_.data());
   size_t done = 0;
   size_t total = 0;
-  for (const Source& source : plan.sources()) total += source.bytes;
-  for (const Source& source : plan.sources()) {
+  for (const TensorSource& source : model.tensors.sources()) total += source.bytes;
+  for (const TensorSource& source : model.tensors.sources()) {
+    const Checkpoint::Entry& entry = checkpoint.tensors().at(naming.of(source.part.name));
     backend.upload(static_cast<char*>(buffer_.data()) + source.offset, source.bytes,
-                   bf16_reader(checkpoint.tensors().at(source.name)));
+                   ordered_reader(bf16_reader(entry), source));
     done += source.bytes;
     if (progress) progress(done, total);
   }
-}
-
-std::vector<core::LinearUse> Weights::linear_uses(core::DType activation) {
-  std::vector<core::LinearUse> uses;
-  for (LayerWeights& layer : views_.layers) {
-    uses.push_back({&layer.qkv, true, core::Epilogue::kStore, activation});
-    uses.push_back({&layer.output, false, core::Epilogue::kAdd, activation});
-    uses.push_back({&layer.gate_up, true, core::Epilogue::kSiluMul, activation});
-    uses.push_back({&layer.down, false, core::Epilogue::kAdd, activation});
-  }
-  uses.push_back({&views_.lm_head, true, core::Epilogue::kStore, core::DType::kF32});
-  return uses;
 }
 
 }  // namespace permafrost::model

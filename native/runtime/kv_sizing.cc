@@ -23,18 +23,17 @@ int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-int32_t wanted_model_len(const model::ModelConfig& config, int32_t max_model_len) {
-  if (max_model_len > config.max_positions) {
+int32_t wanted_model_len(const model::Model& model, int32_t max_model_len) {
+  if (max_model_len > model.max_positions) {
     throw core::Error("ERR_BAD_OPTION", "maxModelLen " + std::to_string(max_model_len) +
                                             " is beyond the checkpoint's " +
-                                            std::to_string(config.max_positions) + " positions");
+                                            std::to_string(model.max_positions) + " positions");
   }
-  return max_model_len > 0 ? max_model_len : config.max_positions;
+  return max_model_len > 0 ? max_model_len : model.max_positions;
 }
 
-KvSize size_kv_cache(core::Backend& backend, const model::ModelConfig& config,
-                     const KvRequest& request) {
-  const int64_t wanted = wanted_model_len(config, request.max_model_len);
+KvSize size_kv_cache(core::Backend& backend, const model::Model& model, const KvRequest& request) {
+  const int64_t wanted = wanted_model_len(model, request.max_model_len);
   const int64_t block_size = request.block_size;
   const core::CacheBudget budget =
       backend.cache_budget(request.memory_utilization, request.graph_nodes);
@@ -43,8 +42,7 @@ KvSize size_kv_cache(core::Backend& backend, const model::ModelConfig& config,
 
   KvSize size;
   size.graph_bytes = budget.graph_bytes;
-  size.block_bytes = 2 * int64_t{config.num_layers} * config.num_kv_heads * block_size *
-                     config.head_dim *
+  size.block_bytes = model.kv.values_per_position() * block_size *
                      static_cast<int64_t>(core::size_of(backend.activation_dtype()));
   int64_t num_blocks = std::min<int64_t>(bytes / size.block_bytes, INT32_MAX);
   // More than every slot can fill is of no use, unless the host asked for it.

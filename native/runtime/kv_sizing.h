@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/backend.h"
-#include "model/config.h"
+#include "model/model.h"
 
 namespace permafrost::runtime {
 
@@ -25,10 +25,9 @@ struct KvSize {
 };
 
 // Positions that a sequence may have. Throws ERR_BAD_OPTION beyond the checkpoint's.
-int32_t wanted_model_len(const model::ModelConfig& config, int32_t max_model_len);
+int32_t wanted_model_len(const model::Model& model, int32_t max_model_len);
 
 // Throws ERR_OUT_OF_MEMORY when one block, or one sequence of the length asked for, has no room.
-KvSize size_kv_cache(core::Backend& backend, const model::ModelConfig& config,
-                     const KvRequest& request);
+KvSize size_kv_cache(core::Backend& backend, const model::Model& model, const KvRequest& request);
 
 }  // namespace permafrost::runtime

@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "core/backend.h"
-#include "model/config.h"
 #include "model/decoder.h"
+#include "model/model.h"
 #include "model/weights.h"
 #include "runtime/graph_maker.h"
 #include "runtime/kv_sizing.h"
@@ -140,7 +140,7 @@ class Runner {
 
   const RunnerOptions options_;
   std::unique_ptr<core::Backend> backend_;
-  model::ModelConfig config_;
+  model::Model model_;
   std::unique_ptr<model::Weights> weights_;
   std::unique_ptr<model::Decoder> decoder_;
   StepLimits limits_;

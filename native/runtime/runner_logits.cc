@@ -33,7 +33,7 @@ std::vector<float> Runner::prefill_logits(int32_t slot, int32_t position,
   core::check_option(position >= 0 && end <= slot_positions(),
                      "positions " + std::to_string(position) + " to " + std::to_string(end) +
                          " are not in a slot's " + std::to_string(slot_positions()));
-  const int64_t vocab = config_.vocab_size;
+  const int64_t vocab = model_.vocab_size;
   const int32_t piece = std::min(options_.max_num_seqs, options_.max_batched_tokens);
   const core::Buffer host =
       backend_->allocate_pinned(static_cast<size_t>(piece * vocab) * sizeof(float));
@@ -104,12 +104,12 @@ std::vector<float> Runner::decode_logits(std::span<const int32_t> slots,
   } else {
     backend_->launch(*graphs_.at(batch_size));
   }
-  const size_t bytes = slots.size() * static_cast<size_t>(config_.vocab_size) * sizeof(float);
+  const size_t bytes = slots.size() * static_cast<size_t>(model_.vocab_size) * sizeof(float);
   const core::Buffer host = backend_->allocate_pinned(bytes);
   backend_->copy_to_host(host.data(), decode_logits_, bytes);
   backend_->synchronize();
   for (const int32_t slot : slots) slots_->note_length(slot, slots_->length(slot) + 1);
-  std::vector<float> logits(slots.size() * static_cast<size_t>(config_.vocab_size));
+  std::vector<float> logits(slots.size() * static_cast<size_t>(model_.vocab_size));
   std::memcpy(logits.data(), host.data(), bytes);
   return logits;
 }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "model/safetensors.h"
@@ -51,35 +52,36 @@ void Runner::check_batch_size(int32_t batch_size) const {
 
 ModelInfo Runner::load_weights() {
   if (decoder_) throw core::Error("ERR_INTERNAL", "load_weights() after reserve()");
-  config_ = model::load_config(options_.model);
+  model_ = model::read_model(options_.model);
   const model::Checkpoint checkpoint(options_.model);
-  weights_ = std::make_unique<model::Weights>(*backend_, config_, checkpoint);
-  return {config_.architecture, static_cast<int64_t>(weights_->bytes()), config_.vocab_size};
+  weights_ = std::make_unique<model::Weights>(*backend_, model_, checkpoint);
+  return {model_.architecture, static_cast<int64_t>(weights_->bytes()), model_.vocab_size};
 }
 
 Reserved Runner::reserve() {
   if (!weights_) throw core::Error("ERR_INTERNAL", "reserve() before load_weights()");
   if (decoder_) throw core::Error("ERR_INTERNAL", "reserve() twice");
-  const int64_t graph_nodes =
-      options_.num_graphs * (model::Decoder::num_decode_operations(config_) + 2);
-  if (graph_nodes > 0) graph_maker_ = std::make_unique<GraphMaker>(*backend_, graph_nodes);
   const int32_t num_slots = options_.max_num_seqs;
-  const int32_t max_positions = wanted_model_len(config_, options_.max_model_len);
+  const int32_t max_positions = wanted_model_len(model_, options_.max_model_len);
   const auto max_blocks = static_cast<int32_t>(ceil_div(max_positions, options_.block_size));
-
-  slot_layout_ = core::SlotLayout::make(num_slots, max_blocks, config_.vocab_size);
-  core::check_option(slot_layout_.total_words <= INT32_MAX,
-                     "maxNumSeqs " + std::to_string(num_slots) + " with a vocabulary of " +
-                         std::to_string(config_.vocab_size) +
-                         " is more slot state than 2^31 words");
-  slot_words_ = backend_->allocate(static_cast<size_t>(slot_layout_.total_words) * sizeof(int32_t));
-  backend_->fill_words(slot_words_.data(), 0, slot_layout_.total_words);
 
   const model::Decoder::Limits decoder_limits{std::max(num_slots, options_.max_batched_tokens),
                                               num_slots, max_positions};
-  decoder_ = std::make_unique<model::Decoder>(*backend_, config_, *weights_, decoder_limits);
-  core::StepShapes shapes =
-      model::Decoder::shapes(config_, *weights_, backend_->activation_dtype());
+  model::StepNeeds needs =
+      model::dry_run(model_, decoder_limits.max_rows, num_slots, backend_->activation_dtype());
+  // Its threads wake up while the rest is reserved.
+  const int64_t graph_nodes = options_.num_graphs * (needs.decode_operations + 2);
+  if (graph_nodes > 0) graph_maker_ = std::make_unique<GraphMaker>(*backend_, graph_nodes);
+
+  slot_layout_ = core::SlotLayout::make(num_slots, max_blocks, model_.vocab_size);
+  core::check_option(slot_layout_.total_words <= INT32_MAX,
+                     "maxNumSeqs " + std::to_string(num_slots) + " with a vocabulary of " +
+                         std::to_string(model_.vocab_size) + " is more slot state than 2^31 words");
+  slot_words_ = backend_->allocate(static_cast<size_t>(slot_layout_.total_words) * sizeof(int32_t));
+  backend_->fill_words(slot_words_.data(), 0, slot_layout_.total_words);
+
+  decoder_ = std::make_unique<model::Decoder>(*backend_, model_, decoder_limits, std::move(needs));
+  core::StepShapes shapes = decoder_->shapes();
   shapes.max_rows = decoder_limits.max_rows;
   shapes.max_decode_rows = num_slots;
   shapes.max_segments = num_slots;
@@ -89,13 +91,13 @@ Reserved Runner::reserve() {
   backend_->synchronize();
 
   const KvSize size =
-      size_kv_cache(*backend_, config_,
+      size_kv_cache(*backend_, model_,
                     {num_slots, options_.max_model_len, options_.block_size,
                      options_.kv_cache_bytes, options_.memory_utilization, graph_nodes});
   allocate_kv_cache(size);
   limits_ = {num_slots,           size.num_blocks, max_blocks,
              options_.block_size, max_positions,   options_.max_batched_tokens,
-             config_.vocab_size};
+             model_.vocab_size};
   slots_ = std::make_unique<SlotTable>(slot_layout_, limits_);
   layout_ = StepLayout::make(num_slots, options_.max_batched_tokens,
                              SlotTable::max_changes(slot_layout_, limits_));
@@ -113,8 +115,9 @@ void Runner::allocate_kv_cache(const KvSize& size) {
   const auto half = static_cast<size_t>(size.num_blocks * size.block_bytes / 2);
   k_cache_ = backend_->allocate(half);
   v_cache_ = backend_->allocate(half);
-  kv_ = {k_cache_.data(),      v_cache_.data(),     config_.num_layers, size.num_blocks,
-         config_.num_kv_heads, options_.block_size, config_.head_dim};
+  const model::KvShape& shape = model_.kv;
+  kv_ = {k_cache_.data(),    v_cache_.data(),     shape.num_layers, size.num_blocks,
+         shape.num_kv_heads, options_.block_size, shape.head_dim};
 }
 
 double Runner::warmup(int32_t batch_size) {

@@ -4,7 +4,7 @@ import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import { PermafrostError, reasonOf } from './errors.js';
 
-/** Bounds the files of settings; config.json has the same bound in native/model/config.cc. */
+/** Bounds the files of settings; config.json has the same bound in native/model/read_model.cc. */
 export const MAX_SETTINGS_BYTES = 16 * 2 ** 20;
 /** Bounds tokenizer.json. Those of the largest vocabularies have 35 MB. */
 export const MAX_TOKENIZER_BYTES = 128 * 2 ** 20;

@@ -5,6 +5,7 @@
 
 #include <bit>
 #include <cmath>
+#include <numbers>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -219,6 +220,14 @@ std::unique_ptr<core::Backend> make_backend(const std::string& name);
 void run_case(const std::string& context, const std::function<void()>& body);
 
 // The parts. Each makes its own devices.
+// What a gated MLP does with its gate.
+inline double activated_by(core::Activation activation, double x) {
+  if (activation == core::Activation::kSilu) return x / (1 + std::exp(-x));
+  // (1 + tanh(u)) / 2, without the digits that the sum loses where u is far below 0.
+  const double u = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+  return x / (1 + std::exp(-2 * u));
+}
+
 void test_slots(const std::string& device);
 void test_rows(const std::string& device);
 void test_gemm(const std::string& device);

@@ -24,6 +24,7 @@ struct Inputs {
   Halves weight;    // [n, k]
   Halves bias;      // [n] or empty
   Halves norm;      // [k]
+  float norm_offset;
   Floats residual;  // [rows, n]
 
   Inputs(Random& random, const FusedCase& c, int rows)
@@ -32,6 +33,7 @@ struct Inputs {
                              1 / std::sqrt(static_cast<float>(c.k)))),
         bias(random_halves(random, c.bias ? static_cast<size_t>(c.n) : 0)),
         norm(random_halves(random, static_cast<size_t>(c.k))),
+        norm_offset(static_cast<float>(random.below(2))),
         residual(random_floats(random, static_cast<size_t>(rows * c.n))) {}
 
   // Row `row` of the input times row `output` of the weight, plus bias.
@@ -59,7 +61,7 @@ struct Inputs {
       }
       for (int i = 0; i < c.k; ++i) {
         out.push_back(sums[static_cast<size_t>(i)] / std::sqrt(squares / c.k + eps) *
-                      from_bf16(norm[static_cast<size_t>(i)]));
+                      (double{norm_offset} + from_bf16(norm[static_cast<size_t>(i)])));
       }
     }
     return out;
@@ -84,7 +86,7 @@ struct Planned {
   std::vector<core::LinearUse> uses(DType activation) {
     return {{&added, false, Epilogue::kAdd, activation},
             {&normed, true, Epilogue::kStore, activation},
-            {&gated, true, Epilogue::kSiluMul, activation}};
+            {&gated, true, Epilogue::kGated, activation}};
   }
 };
 
@@ -102,7 +104,7 @@ void added(Device& device, Random& random, const FusedCase& c, const Planned& pl
                                         .out = residual.matrix,
                                         .stored = delta.matrix});
   CHECK(left.data == nullptr || left.data == delta.matrix.data);
-  device->rms_norm(residual.matrix, left, norm.data(), kEps, normed.matrix);
+  device->rms_norm(residual.matrix, left, {norm.data(), kEps}, normed.matrix);
 
   const Tolerance& t = device.tolerance();
   const Doubles in = inputs.plain();
@@ -125,17 +127,21 @@ struct NormTensors {
   Floats added;
   Tensor residual, delta, normed;
   Array<uint16_t> weight;
+  float offset;
 
   NormTensors(Device& device, Random& random, const Inputs& inputs, const FusedCase& c, int rows)
       : added(random.below(3) == 0 ? random_floats(random, static_cast<size_t>(rows * c.k))
                                    : Floats()),
         residual(device.tensor(inputs.x, rows, c.k, 8 * random.below(3))),
         normed(device.tensor({}, rows, c.k)),
-        weight(device.upload(inputs.norm)) {
+        weight(device.upload(inputs.norm)),
+        offset(inputs.norm_offset) {
     if (!added.empty()) delta = device.tensor(added, rows, c.k);
   }
 
-  core::Norm norm() const { return {weight.data(), kEps, delta.matrix, normed.matrix}; }
+  core::InputNorm norm() const {
+    return {{weight.data(), kEps, offset}, delta.matrix, normed.matrix};
+  }
 };
 
 void normed(Device& device, Random& random, const FusedCase& c, const Planned& planned, int rows) {
@@ -144,7 +150,7 @@ void normed(Device& device, Random& random, const FusedCase& c, const Planned& p
   const Weight weight = device.linear(planned.normed, inputs.weight, inputs.bias);
   const Tensor out = device.tensor({}, rows, c.n, 8 * random.below(3));
   const Matrix left = device->multiply({.x = norm.residual.matrix,
-                                        .norm = norm.norm(),
+                                        .input_norm = norm.norm(),
                                         .linear = &weight.linear,
                                         .out = out.matrix});
   CHECK(left.data == nullptr);
@@ -158,15 +164,18 @@ void normed(Device& device, Random& random, const FusedCase& c, const Planned& p
 
 void gated(Device& device, Random& random, const FusedCase& c, const Planned& planned, int rows) {
   const int inner = c.n / 2;
+  const auto activation =
+      random.below(2) == 0 ? core::Activation::kSilu : core::Activation::kGeluTanh;
   const Inputs inputs(random, c, rows);
   const NormTensors norm(device, random, inputs, c, rows);
   const Weight weight = device.linear(planned.gated, inputs.weight, inputs.bias);
   const Tensor gate_up = device.tensor({}, rows, c.n);
   const Tensor out = device.tensor({}, rows, inner, 8 * random.below(3));
   const Matrix left = device->multiply({.x = norm.residual.matrix,
-                                        .norm = norm.norm(),
+                                        .input_norm = norm.norm(),
                                         .linear = &weight.linear,
-                                        .epilogue = Epilogue::kSiluMul,
+                                        .epilogue = Epilogue::kGated,
+                                        .activation = activation,
                                         .out = out.matrix,
                                         .stored = gate_up.matrix});
   CHECK(left.data == nullptr);
@@ -176,11 +185,11 @@ void gated(Device& device, Random& random, const FusedCase& c, const Planned& pl
     for (int j = 0; j < inner; ++j) {
       const Expected gate = inputs.product(in, c, r, j);
       const Expected up = inputs.product(in, c, r, inner + j);
-      const double activated = gate.value / (1 + std::exp(-gate.value));
+      const double activated = activated_by(activation, gate.value);
       Expected value;
       value.add(activated * up.value);
-      // How far the result moves with both products; the slope of silu is at most 1.1.
-      value.magnitude += 1.1 * std::fabs(up.value) * gate.magnitude +
+      // How far the result moves with both products; their slopes are at most 1.13.
+      value.magnitude += 1.13 * std::fabs(up.value) * gate.magnitude +
                          (std::fabs(activated) + 0.02 * gate.magnitude) * up.magnitude;
       expected.push_back(value);
     }

@@ -8,8 +8,8 @@
 #include <random>
 
 #include "conformance.h"
-#include "model/config.h"
 #include "model/decoder.h"
+#include "model/model.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
 
@@ -29,8 +29,10 @@ struct GoldenModel {
   const char* name;
   double rms_of_bf16;
 };
-constexpr GoldenModel kModels[] = {{"llama3-rope-scaled", 0.0053},
+constexpr GoldenModel kModels[] = {{"gemma3", 0.0149},
+                                   {"llama3-rope-scaled", 0.0053},
                                    {"mistral-window", 0.0060},
+                                   {"phi3", 0.0187},
                                    {"qwen2-bias", 0.0044},
                                    {"qwen3-sharded", 0.0059},
                                    {"qwen3-tied", 0.0069}};
@@ -58,9 +60,8 @@ std::vector<Case> load_cases(const std::string& folder) {
   return cases;
 }
 
-core::StepShapes shapes_of(const model::ModelConfig& config, model::Weights& weights,
-                           DType activation) {
-  core::StepShapes shapes = model::Decoder::shapes(config, weights, activation);
+core::StepShapes shapes_of(const model::Decoder& decoder) {
+  core::StepShapes shapes = decoder.shapes();
   shapes.max_rows = shapes.max_decode_rows = kMaxRows;
   shapes.max_segments = kMaxRows;
   shapes.max_positions = kMaxPositions;
@@ -72,19 +73,20 @@ core::StepShapes shapes_of(const model::ModelConfig& config, model::Weights& wei
 class Session {
  public:
   Session(const std::string& name, const std::string& folder, int32_t num_slots)
-      : config_(model::load_config(folder)),
+      : model_(model::read_model(folder)),
         device_(name),
-        weights_(device_.backend(), config_, model::Checkpoint(folder)),
-        decoder_(device_.backend(), config_, weights_, {kMaxRows, kMaxRows, kMaxPositions}) {
-    device_->reserve(shapes_of(config_, weights_, device_.dtype()));
+        weights_(device_.backend(), model_, model::Checkpoint(folder)),
+        decoder_(device_.backend(), model_, {kMaxRows, kMaxRows, kMaxPositions}) {
+    device_->reserve(shapes_of(decoder_));
     const int32_t columns = kMaxPositions / kBlockSize;
     const int32_t num_blocks = num_slots * columns + 3;
-    const int64_t rows = int64_t{config_.num_layers} * num_blocks * config_.num_kv_heads;
-    keys_ = device_.tensor({}, rows, int64_t{kBlockSize} * config_.head_dim);
-    values_ = device_.tensor({}, rows, int64_t{kBlockSize} * config_.head_dim);
-    kv_ = {keys_.matrix.data,    values_.matrix.data, config_.num_layers, num_blocks,
-           config_.num_kv_heads, kBlockSize,          config_.head_dim};
-    Slots slots(num_slots, columns, config_.vocab_size);
+    const model::KvShape& shape = model_.kv;
+    const int64_t rows = int64_t{shape.num_layers} * num_blocks * shape.num_kv_heads;
+    keys_ = device_.tensor({}, rows, int64_t{kBlockSize} * shape.head_dim);
+    values_ = device_.tensor({}, rows, int64_t{kBlockSize} * shape.head_dim);
+    kv_ = {keys_.matrix.data,  values_.matrix.data, shape.num_layers, num_blocks,
+           shape.num_kv_heads, kBlockSize,          shape.head_dim};
+    Slots slots(num_slots, columns, model_.vocab_size);
     Words blocks(static_cast<size_t>(num_blocks));
     std::iota(blocks.begin(), blocks.end(), 0);
     Random random(1000);
@@ -95,7 +97,7 @@ class Session {
     state_ = {words_.data(), slots.layout};
   }
 
-  int32_t vocab() const { return config_.vocab_size; }
+  int32_t vocab() const { return model_.vocab_size; }
   Device& device() { return device_; }
 
   // Feeds `count` tokens of a slot from `start` on; logits of all of them, [count, vocab].
@@ -125,7 +127,7 @@ class Session {
                             static_cast<size_t>(logits.rows * logits.cols));
   }
 
-  model::ModelConfig config_;
+  model::Model model_;
   Device device_;
   model::Weights weights_;
   model::Decoder decoder_;

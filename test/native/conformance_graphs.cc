@@ -46,7 +46,7 @@ core::StepShapes model_shapes(Planned& planned, DType activation) {
   shapes.attention = {kQueryHeads, kKvHeads, kHeadDim, 0.17f, 0};
   shapes.linears = {{&planned.qkv, true, Epilogue::kStore, activation},
                     {&planned.out, false, Epilogue::kAdd, activation},
-                    {&planned.gate_up, true, Epilogue::kSiluMul, activation},
+                    {&planned.gate_up, true, Epilogue::kGated, activation},
                     {&planned.down, false, Epilogue::kAdd, activation},
                     {&planned.head, true, Epilogue::kStore, DType::kF32}};
   return shapes;
@@ -143,12 +143,12 @@ class Model {
     const KvCache kv = {keys_.matrix.data, values_.matrix.data, 1,       kBlocks,
                         kKvHeads,          kBlockSize,          kHeadDim};
     b.decode_inputs(state, rows.slots, arrays_.token_ids.data(), arrays_.positions.data(), count);
-    b.embed(rows, embedding_.linear, first(residual_));
+    b.embed(rows, embedding_.linear, 1, first(residual_));
     Matrix to_add;
     const auto normed = [&](const Weight& weight, Epilogue epilogue, const Tensor& out,
                             const Tensor& stored) {
       b.multiply({.x = first(residual_),
-                  .norm = {norm_.data(), kEps, to_add, first(normed_)},
+                  .input_norm = {{norm_.data(), kEps}, to_add, first(normed_)},
                   .linear = &weight.linear,
                   .epilogue = epilogue,
                   .out = first(out),
@@ -162,10 +162,10 @@ class Model {
                            .stored = first(delta_)});
     };
     normed(qkv_weight_, Epilogue::kStore, qkv_, {});
-    const core::Rope rope = {nullptr, nullptr, kEps, cos_sin_.data()};
+    const core::Rope rope = {{}, {}, cos_sin_.data()};
     b.rope_attention_decode(rows, first(qkv_), shape, rope, state, kv, 0, first(attended_));
     added(attended_, out_weight_);
-    normed(gate_up_weight_, Epilogue::kSiluMul, inner_, gate_up_);
+    normed(gate_up_weight_, Epilogue::kGated, inner_, gate_up_);
     added(inner_, down_weight_);
     normed(head_weight_, Epilogue::kStore, logits_, {});
     b.sample(rows, first(logits_), state,

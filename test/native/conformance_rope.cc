@@ -26,13 +26,14 @@ Floats cos_sin_table(int positions, int dim) {
 }
 
 // One head, normed where `norm` isn't empty, and rotated.
-std::vector<Expected> rotated(const float* x, const Halves& norm, double eps, const float* angles,
-                              int dim) {
+std::vector<Expected> rotated(const float* x, const Halves& norm, const core::RmsNorm& kind,
+                              const float* angles, int dim) {
   double squares = 0;
   for (int i = 0; i < dim; ++i) squares += double{x[i]} * x[i];
   const auto normed = [&](int i) {
     if (norm.empty()) return double{x[i]};
-    return x[i] / std::sqrt(squares / dim + eps) * from_bf16(norm[static_cast<size_t>(i)]);
+    return x[i] / std::sqrt(squares / dim + double{kind.eps}) *
+           (double{kind.offset} + from_bf16(norm[static_cast<size_t>(i)]));
   };
   std::vector<Expected> out(static_cast<size_t>(dim));
   for (int i = 0; i < dim / 2; ++i) {
@@ -50,7 +51,6 @@ std::vector<Expected> rotated(const float* x, const Halves& norm, double eps, co
 
 void rope(Device& device, Random& random, const AttentionCase& c, bool norms) {
   const Heads& heads = c.heads;
-  const float eps = 1e-6f;
   Cache cache(random, heads, c.block_size, std::vector<int>(kSlots, kPositions));
   cache.send_to(device);
   // Distinct positions of each slot, in any order, some padding between.
@@ -75,8 +75,10 @@ void rope(Device& device, Random& random, const AttentionCase& c, bool norms) {
   const Array<uint16_t> device_k_norm = device.upload(k_norm);
   const RowArrays arrays = step.upload(device);
   const core::AttentionShape shape = {heads.query, heads.kv, heads.dim, 1, 0};
-  device->rope_write_kv(arrays.rows(), in.matrix, shape, norms ? device_q_norm.data() : nullptr,
-                        norms ? device_k_norm.data() : nullptr, eps, device_table.data(),
+  const float offset = static_cast<float>(random.below(2));
+  const core::RmsNorm queries = {norms ? device_q_norm.data() : nullptr, 1e-6f, offset};
+  const core::RmsNorm keys_norm = {norms ? device_k_norm.data() : nullptr, 1e-6f, offset};
+  device->rope_write_kv(arrays.rows(), in.matrix, shape, {queries, keys_norm, device_table.data()},
                         cache.state(), cache.kv(), kLayer);
 
   Floats keys = cache.keys_of(device);
@@ -97,12 +99,12 @@ void rope(Device& device, Random& random, const AttentionCase& c, bool norms) {
     };
     for (int h = 0; h < heads.query; ++h) {
       const size_t index = row + static_cast<size_t>(h * heads.dim);
-      append(out, index, rotated(qkv.data() + index, q_norm, double{eps}, angles, heads.dim));
+      append(out, index, rotated(qkv.data() + index, q_norm, queries, angles, heads.dim));
     }
     for (int h = 0; h < heads.kv; ++h) {
       const size_t index = row + static_cast<size_t>((heads.query + h) * heads.dim);
       const size_t cached = cache.at(slot, h, position);
-      append(keys, cached, rotated(qkv.data() + index, k_norm, double{eps}, angles, heads.dim));
+      append(keys, cached, rotated(qkv.data() + index, k_norm, keys_norm, angles, heads.dim));
       const size_t value = index + static_cast<size_t>(heads.kv * heads.dim);
       for (int i = 0; i < heads.dim; ++i) {
         const auto offset = static_cast<size_t>(i);

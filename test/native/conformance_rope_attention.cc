@@ -41,7 +41,9 @@ class RopeAttention {
     const size_t weights = norms ? static_cast<size_t>(heads_.dim) : 0;
     q_norm_ = device_.upload(random_halves(random, weights));
     k_norm_ = device_.upload(random_halves(random, weights));
-    rope_ = {norms ? q_norm_.data() : nullptr, norms ? k_norm_.data() : nullptr, 1e-6f,
+    const float offset = static_cast<float>(random.below(2));
+    rope_ = {{norms ? q_norm_.data() : nullptr, 1e-6f, offset},
+             {norms ? k_norm_.data() : nullptr, 1e-6f, offset},
              angles_.data()};
   }
 
@@ -54,8 +56,8 @@ class RopeAttention {
       device_->rope_attention_decode(rows, in.matrix, shape_, rope_, cache_.state(), cache_.kv(),
                                      kLayer, out.matrix);
     } else {
-      device_->rope_write_kv(rows, in.matrix, shape_, rope_.q_norm, rope_.k_norm, rope_.eps,
-                             rope_.cos_sin, cache_.state(), cache_.kv(), kLayer);
+      device_->rope_write_kv(rows, in.matrix, shape_, rope_, cache_.state(), cache_.kv(),
+                             kLayer);
       device_->attention_decode(rows, in.matrix, shape_, cache_.state(), cache_.kv(), kLayer,
                                 out.matrix);
     }

@@ -154,8 +154,16 @@ void embed(Device& device, Random& random, int rows, int hidden) {
   const RowArrays arrays = device.rows(slots, tokens, Words(slots.size(), 0));
   const Weight weight = device.linear(planned_linear(vocab, hidden), table);
   const Tensor out = device.tensor({}, rows, hidden, 8 * random.below(3));
-  device->embed(arrays.rows(), weight.linear, out.matrix);
+  device->embed(arrays.rows(), weight.linear, 1, out.matrix);
   CHECK_CLOSE(device.values(out), exactly(expected), 0, 0);
+  // Powers of two change no digit.
+  device->embed(arrays.rows(), weight.linear, 8, out.matrix);
+  for (float& value : expected) value *= 8;
+  CHECK_CLOSE(device.values(out), exactly(expected), 0, 0);
+  const float scale = 33.75f;
+  device->embed(arrays.rows(), weight.linear, scale, out.matrix);
+  for (float& value : expected) value *= scale / 8;
+  CHECK_CLOSE(device.values(out), exactly(expected), device.tolerance().rounding, 0);
 }
 
 void rms_norm(Device& device, Random& random, int rows, int hidden, bool with_delta) {
@@ -169,7 +177,8 @@ void rms_norm(Device& device, Random& random, int rows, int hidden, bool with_de
       with_delta ? device.tensor(added, rows, hidden, 8 * random.below(3)) : Tensor();
   const Tensor out = device.tensor({}, rows, hidden, 8 * random.below(3));
   const Array<uint16_t> weights = device.upload(weight);
-  device->rms_norm(residual.matrix, delta.matrix, weights.data(), eps, out.matrix);
+  const core::RmsNorm norm = {weights.data(), eps, static_cast<float>(random.below(2))};
+  device->rms_norm(residual.matrix, delta.matrix, norm, out.matrix);
   std::vector<Expected> sums, normed;
   for (int r = 0; r < rows; ++r) {
     double squares = 0;
@@ -185,7 +194,7 @@ void rms_norm(Device& device, Random& random, int rows, int hidden, bool with_de
       const double sum = sums[static_cast<size_t>(r * hidden + c)].value;
       Expected value;
       value.add(sum / std::sqrt(squares / hidden + double{eps}) *
-                from_bf16(weight[static_cast<size_t>(c)]));
+                (double{norm.offset} + from_bf16(weight[static_cast<size_t>(c)])));
       normed.push_back(value);
     }
   }
@@ -193,21 +202,24 @@ void rms_norm(Device& device, Random& random, int rows, int hidden, bool with_de
   CHECK_CLOSE(device.values(residual), sums, with_delta ? t.rounding : 0, t.arithmetic);
   // The sum is rounded before it is normed, or after: both are right.
   CHECK_CLOSE(device.values(out), normed, with_delta ? 2 * t.rounding : t.rounding, t.arithmetic);
+  if (with_delta) return;
+  device->rms_norm(residual.matrix, {}, norm, residual.matrix);
+  CHECK(same_bits(device.values(residual), device.values(out)));
 }
 
-void silu_mul(Device& device, Random& random, int rows, int inner) {
+void gated(Device& device, Random& random, int rows, int inner, core::Activation activation) {
   Floats gate_up = random_floats(random, static_cast<size_t>(rows * 2 * inner), 3);
   gate_up[0] = 100;  // exp(-x) under- and overflows
   gate_up[static_cast<size_t>(2 * inner * (rows - 1))] = -100;
   const Tensor in = device.tensor(gate_up, rows, 2 * inner, 8 * random.below(3));
   const Tensor out = device.tensor({}, rows, inner, 8 * random.below(3));
-  device->silu_mul(in.matrix, out.matrix);
+  device->gated(in.matrix, activation, out.matrix);
   std::vector<Expected> expected;
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < inner; ++c) {
       const double gate = gate_up[static_cast<size_t>(r * 2 * inner + c)];
       Expected value;
-      value.add(gate / (1 + std::exp(-gate)) *
+      value.add(activated_by(activation, gate) *
                 gate_up[static_cast<size_t>(r * 2 * inner + inner + c)]);
       value.magnitude += 1e-30;  // results below the smallest normal number
       expected.push_back(value);
@@ -298,7 +310,10 @@ void test_rows(const std::string& name) {
     run_case(context + ", rms_norm", [&] { rms_norm(device, random, rows, width, false); });
     run_case(context + ", rms_norm with delta",
              [&] { rms_norm(device, random, rows, width, true); });
-    run_case(context + ", silu_mul", [&] { silu_mul(device, random, rows, width); });
+    run_case(context + ", gated by silu",
+             [&] { gated(device, random, rows, width, core::Activation::kSilu); });
+    run_case(context + ", gated by gelu",
+             [&] { gated(device, random, rows, width, core::Activation::kGeluTanh); });
     run_case(context + ", gather_rows", [&] { gather_rows(device, random, rows, width); });
   }
 }

@@ -68,8 +68,8 @@ class Sequence {
       std::iota(positions.begin(), positions.end(), start);
       const Rows step = {rows, row_slots.data(), tokens.data(), positions.data()};
       Floats out(static_cast<size_t>(rows) * out_width(), kNaN);
-      backend.rope_write_kv(step, matrix(qkv, rows, width_), shape(), norm(q_norm_), norm(k_norm_),
-                            kEps, cos_sin_.data(), slots.state(), kv, 1);
+      backend.rope_write_kv(step, matrix(qkv, rows, width_), shape(),
+                            {norm(q_norm_), norm(k_norm_), cos_sin_.data()}, slots.state(), kv, 1);
       if (chunk == 1) {
         backend.attention_decode(step, matrix(qkv, rows, width_), shape(), slots.state(), kv, 1,
                                  matrix(out, rows, out_width()));
@@ -126,7 +126,9 @@ class Sequence {
   }
 
  private:
-  static const void* norm(const Halves& weight) { return weight.empty() ? nullptr : weight.data(); }
+  static core::RmsNorm norm(const Halves& weight) {
+    return {weight.empty() ? nullptr : weight.data(), kEps};
+  }
 
   std::vector<double> rotated(int position, int head, const Halves& norm) const {
     const int dim = case_.head_dim;

@@ -132,8 +132,9 @@ void test_rows() {
       Halves weight = random_halves(random, cols);
       Floats out(residual.size());
       const bool with_delta = round % 3 != 0;
+      const core::RmsNorm norm = {weight.data(), 1e-5f, static_cast<float>(round % 2)};
       backend.rms_norm(matrix(residual, rows, cols),
-                       with_delta ? matrix(delta, rows, cols) : Matrix{}, weight.data(), 1e-5f,
+                       with_delta ? matrix(delta, rows, cols) : Matrix{}, norm,
                        matrix(out, rows, cols));
       backend.synchronize();
       std::vector<double> sums, normed;
@@ -146,7 +147,8 @@ void test_rows() {
         }
         for (int i = 0; i < cols; ++i) {
           normed.push_back(sums[static_cast<size_t>(r) * cols + i] /
-                           std::sqrt(squares / cols + 1e-5) * from_bf16(weight[i]));
+                           std::sqrt(squares / cols + 1e-5) *
+                           (double{norm.offset} + from_bf16(weight[i])));
         }
       }
       CHECK_CLOSE(residual, sums);
@@ -155,13 +157,17 @@ void test_rows() {
       Floats gate_up = random_floats(random, static_cast<size_t>(rows) * 2 * cols, 6);
       gate_up[0] = -200;
       gate_up[static_cast<size_t>(rows) * 2 * cols - cols - 1] = 200;
-      backend.silu_mul(matrix(gate_up, rows, 2 * cols), matrix(out, rows, cols));
+      const bool is_gelu = round % 2 == 1;
+      backend.gated(matrix(gate_up, rows, 2 * cols),
+                    is_gelu ? core::Activation::kGeluTanh : core::Activation::kSilu,
+                    matrix(out, rows, cols));
       backend.synchronize();
       std::vector<double> gated;
       for (int r = 0; r < rows; ++r) {
         for (int i = 0; i < cols; ++i) {
           const double gate = gate_up[static_cast<size_t>(r) * 2 * cols + i];
-          gated.push_back(gate / (1 + std::exp(-gate)) *
+          const double u = 0.7978845608028654 * (gate + 0.044715 * gate * gate * gate);
+          gated.push_back((is_gelu ? gate / 2 * (1 + std::tanh(u)) : gate / (1 + std::exp(-gate))) *
                           gate_up[static_cast<size_t>(r) * 2 * cols + cols + i]);
         }
       }
@@ -177,13 +183,13 @@ void test_rows() {
       }
       const Rows step = {rows, slots.data(), tokens.data(), positions.data()};
       Floats gathered(out.size());
-      backend.embed(step, linear(table, vocab, cols), matrix(out, rows, cols));
+      backend.embed(step, linear(table, vocab, cols), 2, matrix(out, rows, cols));
       backend.gather_rows(matrix(out, rows, cols), indices.data(), matrix(gathered, rows, cols));
       backend.synchronize();
       std::vector<double> embedded, picked;
       for (int r = 0; r < rows; ++r) {
         for (int i = 0; i < cols; ++i) {
-          embedded.push_back(slots[r] < 0 ? 0 : from_bf16(table[tokens[r] * cols + i]));
+          embedded.push_back(slots[r] < 0 ? 0 : 2 * from_bf16(table[tokens[r] * cols + i]));
         }
       }
       for (int r = 0; r < rows; ++r) {

@@ -92,12 +92,12 @@ class TinyModel {
     if (from_slots) {
       backend.decode_inputs(state, step.slots.data(), step.tokens.data(), step.positions.data(), n);
     }
-    backend.embed(rows, linear(table_, kVocab, kHidden), residual);
+    backend.embed(rows, linear(table_, kVocab, kHidden), 1, residual);
     for (int layer = 0; layer < kLayers; ++layer) {
-      backend.rms_norm(residual, layer > 0 ? delta : Matrix{}, norm_.data(), 1e-6f, normed);
+      backend.rms_norm(residual, layer > 0 ? delta : Matrix{}, {norm_.data(), 1e-6f}, normed);
       backend.gemm(normed, linear(qkv_weight_, kWidth, kHidden, bias_), qkv);
-      backend.rope_write_kv(rows, qkv, shape, head_norm_.data(), nullptr, 1e-6f, cos_sin_.data(),
-                            state, kv, layer);
+      backend.rope_write_kv(rows, qkv, shape, {{head_norm_.data(), 1e-6f}, {}, cos_sin_.data()}, state,
+                            kv, layer);
       if (step.segments.empty()) {
         backend.attention_decode(rows, qkv, shape, state, kv, layer, attended);
       } else {
@@ -106,12 +106,12 @@ class TinyModel {
                                   layer, attended);
       }
       backend.gemm(attended, linear(out_weight_, kHidden, kHeads * kDim), delta);
-      backend.rms_norm(residual, delta, norm_.data(), 1e-6f, normed);
+      backend.rms_norm(residual, delta, {norm_.data(), 1e-6f}, normed);
       backend.gemm(normed, linear(up_weight_, 2 * kInner, kHidden), gate_up);
-      backend.silu_mul(gate_up, gated);
+      backend.gated(gate_up, core::Activation::kSilu, gated);
       backend.gemm(gated, linear(down_weight_, kHidden, kInner), delta);
     }
-    backend.rms_norm(residual, delta, norm_.data(), 1e-6f, normed);
+    backend.rms_norm(residual, delta, {norm_.data(), 1e-6f}, normed);
     backend.gather_rows(normed, step.indices.data(), residual);
     backend.gemm(residual, linear(table_, kVocab, kHidden),
                  matrix(step.logits, n, kVocab));

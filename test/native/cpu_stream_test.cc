@@ -77,7 +77,7 @@ void test_errors() {
   const Rows rows = {1, slots.data(), tokens.data(), positions.data()};
 
   // A bad index fails the work that follows it, and nothing after that.
-  const auto bad = [&] { backend->embed(rows, linear(table, 10, 8), matrix(out, 1, 8)); };
+  const auto bad = [&] { backend->embed(rows, linear(table, 10, 8), 1, matrix(out, 1, 8)); };
   bad();
   auto failed_step = backend->make_event();
   auto next_step = backend->make_event();
@@ -119,7 +119,7 @@ void test_errors() {
     return error_of([&] { backend->synchronize(); }) == "ERR_DEVICE";
   };
   const auto rope = [&] {
-    backend->rope_write_kv(rows, matrix(qkv, 1, 24), shape, nullptr, nullptr, 0, x.data(),
+    backend->rope_write_kv(rows, matrix(qkv, 1, 24), shape, {{}, {}, x.data()},
                            state.state(), kv, 0);
   };
   const auto attend = [&] {

@@ -138,26 +138,27 @@ class Bench {
   void rows_stages(int32_t rows) {
     stage("norm", "own", 8.0 * rows * shape_.hidden, 0, [&](int) { norm(rows, m_.delta.first(rows)); });
     stage("SiLU", "own", 6.0 * rows * shape_.inner, 0,
-          [&](int) { cuda::silu_mul(stream_, m_.gate_up.first(rows), m_.inner.first(rows)); });
+          [&](int) { cuda::gated(stream_, m_.gate_up.first(rows), core::Activation::kSilu, m_.inner.first(rows)); });
   }
 
   // --- the operations of a layer ----------------------------------------------------------------
 
   void norm(int32_t rows, const Matrix& delta) {
-    cuda::rms_norm(stream_, m_.residual.first(rows), delta, m_.norm_weight.memory->data(), kEps,
+    cuda::rms_norm(stream_, m_.residual.first(rows), delta, rms(),
                    m_.normed.first(rows));
   }
   void rope(const core::Rows& step, int layer) {
     cuda::rope_write_kv(stream_, step, m_.qkv.first(step.count), shape_.attention,
-                        m_.norm_weight.memory->data(), m_.norm_weight.memory->data(), kEps,
-                        m_.cos_sin.memory->data<float>(), s_.state(), s_.kv(), layer);
+                        rotation(), s_.state(), s_.kv(), layer);
   }
-  core::Norm normed() const { return {m_.norm_weight.memory->data(), kEps, {}, {}}; }
-  void thin(const Matrix& x, const core::Norm& norm, const Tensor& weight, int layer,
+  core::RmsNorm rms() const { return {m_.norm_weight.memory->data(), kEps}; }
+  core::Rope rotation() const { return {rms(), rms(), m_.cos_sin.memory->data<float>()}; }
+  core::InputNorm normed() const { return {rms(), {}, {}}; }
+  void thin(const Matrix& x, const core::InputNorm& norm, const Tensor& weight, int layer,
             core::Epilogue epilogue, const Matrix& out) {
     const core::Linear linear = Model::linear(weight, layer);
     cuda::thin_gemm(stream_, m_.thin,
-                    {.x = x, .norm = norm, .linear = &linear, .epilogue = epilogue, .out = out});
+                    {.x = x, .input_norm = norm, .linear = &linear, .epilogue = epilogue, .out = out});
   }
   void fused_qkv(int32_t rows, int l) {
     thin(m_.residual.first(rows), normed(), m_.qkv_weight, l, core::Epilogue::kStore,
@@ -168,7 +169,7 @@ class Bench {
          m_.residual.first(rows));
   }
   void fused_gate_up(int32_t rows, int l) {
-    thin(m_.residual.first(rows), normed(), m_.gate_up_weight, l, core::Epilogue::kSiluMul,
+    thin(m_.residual.first(rows), normed(), m_.gate_up_weight, l, core::Epilogue::kGated,
          m_.inner.first(rows));
   }
   void fused_down(int32_t rows, int l) {
@@ -183,13 +184,12 @@ class Bench {
   void begin_step(const core::Rows& step) {
     cuda::decode_inputs(stream_, s_.state(), step.slots, s_.token_ids(), s_.positions(),
                         step.count);
-    cuda::embed(stream_, step, m_.embedding.at(0), m_.residual.first(step.count));
+    cuda::embed(stream_, step, m_.embedding.at(0), 1, m_.residual.first(step.count));
   }
   void attend(const core::Rows& step, int layer) {
     cuda::attention_decode(stream_, step, m_.qkv.first(step.count), shape_.attention, s_.state(), s_.kv(),
                            layer, m_.attended.first(step.count), m_.attention,
-                           {m_.norm_weight.memory->data(), m_.norm_weight.memory->data(), kEps,
-                            m_.cos_sin.memory->data<float>()});
+                           rotation());
   }
   void end_step(const core::Rows& step) {
     cuda::sample(stream_, step, m_.logits.first(step.count), s_.state(), m_.outputs(), m_.sample);
@@ -226,7 +226,7 @@ class Bench {
       }
       norm(rows, fuses_output ? Matrix() : m_.delta.first(rows));
       multiply(m_.normed, m_.gate_up_weight, l, m_.gate_up);
-      cuda::silu_mul(stream_, m_.gate_up.first(rows), m_.inner.first(rows));
+      cuda::gated(stream_, m_.gate_up.first(rows), core::Activation::kSilu, m_.inner.first(rows));
       multiply(m_.inner, m_.down_weight, l, m_.delta);
     }
     norm(rows, m_.delta.first(rows));

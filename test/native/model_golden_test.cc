@@ -15,8 +15,8 @@
 #include "core/backend.h"
 #include "core/error.h"
 #include "cpu/cpu_backend.h"
-#include "model/config.h"
 #include "model/decoder.h"
+#include "model/model.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
 
@@ -78,9 +78,9 @@ class Session {
  public:
   Session(const std::string& folder, int32_t num_slots)
       : backend_(cpu::make_cpu_backend("cpu:0", 2, 0)),
-        config_(model::load_config(folder)),
-        weights_(*backend_, config_, model::Checkpoint(folder)),
-        decoder_(*backend_, config_, weights_, {kMaxRows, kMaxRows, kMaxPositions}),
+        model_(model::read_model(folder)),
+        weights_(*backend_, model_, model::Checkpoint(folder)),
+        decoder_(*backend_, model_, {kMaxRows, kMaxRows, kMaxPositions}),
         slots_(backend_->allocate(kMaxRows * sizeof(int32_t))),
         token_ids_(backend_->allocate(kMaxRows * sizeof(int32_t))),
         positions_(backend_->allocate(kMaxRows * sizeof(int32_t))),
@@ -88,17 +88,17 @@ class Session {
         row_indices_(backend_->allocate(kMaxRows * sizeof(int32_t))) {
     const int32_t max_blocks = kMaxPositions / kBlockSize;
     const int32_t num_blocks = num_slots * max_blocks + 3;
-    kv_ = {nullptr,    nullptr,         config_.num_layers, num_blocks, config_.num_kv_heads,
-           kBlockSize, config_.head_dim};
-    const int64_t elements = int64_t{config_.num_layers} * num_blocks * config_.num_kv_heads *
-                             kBlockSize * config_.head_dim;
+    const model::KvShape& shape = model_.kv;
+    kv_ = {nullptr,    nullptr,       shape.num_layers, num_blocks, shape.num_kv_heads,
+           kBlockSize, shape.head_dim};
+    const int64_t elements = shape.values_per_position() / 2 * num_blocks * kBlockSize;
     kv_bytes_ = static_cast<size_t>(elements) * core::size_of(backend_->activation_dtype());
     k_ = backend_->allocate(kv_bytes_);
     v_ = backend_->allocate(kv_bytes_);
     kv_.k = k_.data();
     kv_.v = v_.data();
 
-    state_.layout = core::SlotLayout::make(num_slots, max_blocks, config_.vocab_size);
+    state_.layout = core::SlotLayout::make(num_slots, max_blocks, model_.vocab_size);
     words_ = backend_->allocate(static_cast<size_t>(state_.layout.total_words) * sizeof(int32_t));
     state_.words = static_cast<int32_t*>(words_.data());
     backend_->fill_words(state_.words, 0, state_.layout.total_words);
@@ -111,7 +111,7 @@ class Session {
     upload(state_.words + state_.layout.block_table, std::span<const int32_t>(blocks));
   }
 
-  int32_t vocab() const { return config_.vocab_size; }
+  int32_t vocab() const { return model_.vocab_size; }
 
   // Makes whatever is in the cache not a number, so that reading what was not written shows.
   void poison_cache() {
@@ -180,7 +180,7 @@ class Session {
   }
 
   std::unique_ptr<core::Backend> backend_;
-  model::ModelConfig config_;
+  model::Model model_;
   model::Weights weights_;
   model::Decoder decoder_;
   core::Buffer slots_;
@@ -410,7 +410,7 @@ int main(int argc, char** argv) {
   }
   Tally tally;
   for (const char* name :
-       {"llama3-rope-scaled", "mistral-window", "qwen2-bias", "qwen3-sharded", "qwen3-tied"}) {
+       {"llama3-rope-scaled", "mistral-window", "qwen2-bias", "qwen3-sharded", "qwen3-tied", "gemma3", "phi3"}) {
     try {
       GoldenModel(argv[1], name, tally).run();
     } catch (const std::exception& error) {

@@ -21,8 +21,10 @@
 #include "core/backend.h"
 #include "core/error.h"
 #include "model/bf16.h"
-#include "model/config.h"
 #include "model/decoder.h"
+#include "model/dry_run.h"
+#include "model/model.h"
+#include "model/transformer.h"
 #include "model/rope.h"
 #include "model/safetensors.h"
 #include "model/weights.h"
@@ -30,8 +32,8 @@
 namespace fs = std::filesystem;
 using namespace permafrost;
 using model::Checkpoint;
-using model::load_config;
-using model::ModelConfig;
+using model::Model;
+using model::read_model;
 using model::SafetensorsFile;
 using model::Weights;
 using nlohmann::json;
@@ -151,37 +153,39 @@ class FakeBackend : public core::Backend {
     not_here();
   }
   void count_tokens(const core::SlotState&, const core::Rows&) override { not_here(); }
-  void embed(const core::Rows&, const core::Linear&, const core::Matrix&) override { not_here(); }
-  void rms_norm(const core::Matrix&, const core::Matrix&, const void*, float,
-                const core::Matrix&) override {
-    not_here();
+  // A step's operations do nothing; what its attention is of is kept.
+  void embed(const core::Rows&, const core::Linear&, float scale, const core::Matrix&) override {
+    embedding_scale = scale;
   }
-  void gemm(const core::Matrix&, const core::Linear&, const core::Matrix&) override { not_here(); }
-  void rope_write_kv(const core::Rows&, const core::Matrix&, const core::AttentionShape&,
-                     const void*, const void*, float, const float*, const core::SlotState&,
-                     const core::KvCache&, int32_t) override {
-    not_here();
+  void rms_norm(const core::Matrix&, const core::Matrix&, const core::RmsNorm&,
+                const core::Matrix&) override {}
+  void gemm(const core::Matrix&, const core::Linear&, const core::Matrix&) override {}
+  void rope_write_kv(const core::Rows&, const core::Matrix&, const core::AttentionShape& shape,
+                     const core::Rope& rope, const core::SlotState&, const core::KvCache&,
+                     int32_t) override {
+    shapes.push_back(shape);
+    ropes.push_back(rope);
   }
   void attention_decode(const core::Rows&, const core::Matrix&, const core::AttentionShape&,
                         const core::SlotState&, const core::KvCache&, int32_t,
-                        const core::Matrix&) override {
-    not_here();
-  }
+                        const core::Matrix&) override {}
   void attention_prefill(const core::Rows&, const core::Segment*, const core::Segment*, int32_t,
                          const core::Matrix&, const core::AttentionShape&, const core::SlotState&,
-                         const core::KvCache&, int32_t, const core::Matrix&) override {
-    not_here();
+                         const core::KvCache&, int32_t, const core::Matrix&) override {}
+  void gated(const core::Matrix&, core::Activation activation, const core::Matrix&) override {
+    activations.push_back(activation);
   }
-  void silu_mul(const core::Matrix&, const core::Matrix&) override { not_here(); }
-  void gather_rows(const core::Matrix&, const int32_t*, const core::Matrix&) override {
-    not_here();
-  }
+  void gather_rows(const core::Matrix&, const int32_t*, const core::Matrix&) override {}
   void sample(const core::Rows&, const core::Matrix&, const core::SlotState&,
               const core::SampleOutputs&) override {
     not_here();
   }
 
   size_t allocated = 0;
+  float embedding_scale = 0;
+  std::vector<core::AttentionShape> shapes;  // by attention layer
+  std::vector<core::Rope> ropes;             // likewise; cos_sin is the table's index + 1
+  std::vector<core::Activation> activations;
 
  private:
   static constexpr size_t kChunk = 1000;
@@ -242,32 +246,85 @@ std::vector<Tensor> tensors_of(const std::string& folder) {
   return tensors;
 }
 
+const model::TensorSource* source_named(const Model& model, const std::string& name) {
+  for (const model::TensorSource& source : model.tensors.sources()) {
+    if (source.part.name == name) return &source;
+  }
+  return nullptr;
+}
+
+// What a config.json makes, as its steps and tensors show it.
+struct ModelConfig {
+  std::string architecture;
+  int32_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_layers = 0, num_heads = 0,
+          num_kv_heads = 0, head_dim = 0, max_positions = 0;
+  float rms_norm_eps = 0, embedding_scale = 0;
+  model::RopeConfig rope;
+  bool qk_norm = false, qkv_bias = false, output_bias = false, mlp_bias = false,
+       tie_word_embeddings = false;
+  std::vector<int32_t> windows;
+  std::vector<core::AttentionShape> shapes;
+  std::vector<core::Rope> ropes;
+  std::vector<core::Activation> activations;
+};
+
+ModelConfig facts_of(const Model& model) {
+  FakeBackend backend;
+  model::Scratch scratch(nullptr, SIZE_MAX);
+  std::vector<const float*> ropes;
+  for (size_t i = 1; i <= model.ropes.size(); ++i) {
+    ropes.push_back(reinterpret_cast<const float*>(i * sizeof(float)));
+  }
+  const core::Rows rows{.count = 1};
+  const model::Chunks chunks;
+  const core::SlotState state;
+  const core::KvCache kv;
+  model::enqueue_prefill(model, {backend, rows, &chunks, state, kv, ropes, scratch},
+                         {nullptr, 1, model.hidden_size, model.hidden_size, core::DType::kF32});
+  ModelConfig facts;
+  facts.architecture = model.architecture;
+  facts.vocab_size = model.vocab_size;
+  facts.hidden_size = model.hidden_size;
+  facts.num_layers = model.kv.num_layers;
+  facts.num_kv_heads = model.kv.num_kv_heads;
+  facts.head_dim = model.kv.head_dim;
+  facts.max_positions = model.max_positions;
+  facts.rms_norm_eps = model.final_norm->eps;
+  facts.embedding_scale = backend.embedding_scale;
+  facts.rope = model.ropes.at(0).config;
+  facts.qk_norm = source_named(model, "layers.0.self_attn.q_norm.weight") != nullptr;
+  facts.qkv_bias = source_named(model, "layers.0.self_attn.q_proj.bias") != nullptr;
+  facts.output_bias = source_named(model, "layers.0.self_attn.o_proj.bias") != nullptr;
+  facts.mlp_bias = source_named(model, "layers.0.mlp.down_proj.bias") != nullptr;
+  facts.tie_word_embeddings = model.tie_word_embeddings;
+  if (const auto* down = source_named(model, "layers.0.mlp.down_proj.weight")) {
+    facts.intermediate_size = static_cast<int32_t>(down->cols);
+  }
+  facts.shapes = backend.shapes;
+  facts.ropes = backend.ropes;
+  facts.activations = backend.activations;
+  for (const core::AttentionShape& shape : facts.shapes) {
+    facts.num_heads = shape.num_heads;
+    facts.windows.push_back(shape.window);
+  }
+  return facts;
+}
+
+ModelConfig load_config(const std::string& folder) { return facts_of(read_model(folder)); }
+
+// Where a loaded tensor is: the embedding is the first.
+const char* address_of(const Model& model, const model::TensorSource& source) {
+  return static_cast<const char*>(model.embedding->values) + source.offset;
+}
+
 std::string weight_bytes(const std::string& folder) {
   FakeBackend backend;
-  const ModelConfig config = load_config(folder);
-  const Weights weights(backend, config, Checkpoint(folder));
+  Model model = read_model(folder);
+  const Weights weights(backend, model, Checkpoint(folder));
   std::string bytes;
-  const auto add = [&](const void* data, int64_t count) {
-    if (data) bytes.append(static_cast<const char*>(data), static_cast<size_t>(count) * 2);
-  };
-  const auto add_linear = [&](const core::Linear& linear) {
-    add(linear.values, int64_t{linear.n} * linear.k);
-    add(linear.bias, linear.n);
-  };
-  const model::WeightViews& views = weights.views();
-  add_linear(views.embedding);
-  for (const model::LayerWeights& layer : views.layers) {
-    add(layer.attention_norm, config.hidden_size);
-    add_linear(layer.qkv);
-    add(layer.q_norm, config.head_dim);
-    add(layer.k_norm, config.head_dim);
-    add_linear(layer.output);
-    add(layer.mlp_norm, config.hidden_size);
-    add_linear(layer.gate_up);
-    add_linear(layer.down);
+  for (const model::TensorSource& source : model.tensors.sources()) {
+    bytes.append(address_of(model, source), source.bytes);
   }
-  add(views.final_norm, config.hidden_size);
-  add_linear(views.lm_head);
   return bytes;
 }
 
@@ -344,6 +401,8 @@ class Suite {
     golden_configs();
     config_spellings();
     config_families();
+    config_gemma3();
+    config_phi3();
     config_names();
     config_kv_heads();
     config_numbers();
@@ -361,6 +420,7 @@ class Suite {
     tied_embeddings();
     names_without_prefix();
     weight_layout();
+    weight_order();
     conversions();
     sharded_equals_single();
     rotary_frequencies();
@@ -400,8 +460,8 @@ class Suite {
   }
   void load_folder(const std::string& path) {
     FakeBackend backend;
-    const ModelConfig config = load_config(path);
-    const Weights weights(backend, config, Checkpoint(path));
+    Model model = read_model(path);
+    const Weights weights(backend, model, Checkpoint(path));
   }
 
   void golden_configs() {
@@ -468,7 +528,7 @@ class Suite {
     CHECK(config_of(plain).rope.type == model::RopeType::kDefault);
     plain["rope_scaling"] = {{"type", "default"}};
     CHECK(config_of(plain).rope.type == model::RopeType::kDefault);
-    for (const char* type : {"yarn", "dynamic", "linear", "longrope", "mrope"}) {
+    for (const char* type : {"dynamic", "mrope"}) {
       plain["rope_scaling"] = {{"type", type}, {"factor", 2.0}};
       REFUSES(config_of(plain), "ERR_UNSUPPORTED", "rope_scaling", type);
       json other = new_spelling;
@@ -516,7 +576,23 @@ class Suite {
       REFUSES(of({{"partial_rotary_factor", 0.5}}), "ERR_UNSUPPORTED", key,
               "partial_rotary_factor is 0.5");
       REFUSES(of({{"rope_type", "default"}, {"factor", 2}}), "ERR_UNSUPPORTED", "factor is 2");
-      REFUSES(of({{"type", "linear"}}), "ERR_UNSUPPORTED", "linear");
+      for (const char* type : {"linear", "yarn"}) {
+        REFUSES(of({{"type", type}}), "ERR_MODEL_CONFIG", key, "factor is missing");
+        REFUSES(of({{"type", type}, {"factor", 0.5}}), "ERR_MODEL_CONFIG", "factor is 0.5");
+      }
+      CHECK(of({{"type", "linear"}, {"factor", 2}}).type == model::RopeType::kLinear);
+      REFUSES(of({{"type", "linear"}, {"factor", 2}, {"beta_flat", 3}}), "ERR_UNSUPPORTED",
+              "beta_flat is 3", "linear");
+      REFUSES(of({{"type", "yarn"}, {"factor", 4}, {"beta_fast", 1}}), "ERR_MODEL_CONFIG",
+              "beta_fast is 1", "beta_slow");
+      REFUSES(of({{"type", "longrope"}, {"short_factor", {1, 2}}}), "ERR_MODEL_CONFIG",
+              "long_factor is missing");
+      REFUSES(of({{"type", "longrope"}, {"short_factor", {1, 2}}, {"long_factor", {1}}}),
+              "ERR_MODEL_CONFIG", "longrope has 1 factors", "2 pairs");
+      REFUSES(of({{"type", "su"}, {"short_factor", {1, 0}}, {"long_factor", {1, 1}}}),
+              "ERR_MODEL_CONFIG", "short_factor is 0");
+      REFUSES(of({{"type", "su"}, {"short_factor", 3}, {"long_factor", {1, 1}}}),
+              "ERR_MODEL_CONFIG", "short_factor is 3", "a list");
       REFUSES(of({{"type", "linear"}, {"factor", 1}, {"attention_factor", 2}}), "ERR_UNSUPPORTED",
               "attention_factor is 2");
       REFUSES(of({{"mrope_section", {1, 1}}}), "ERR_UNSUPPORTED", "mrope_section");
@@ -638,6 +714,66 @@ class Suite {
     CHECK(!mistral.qkv_bias && !mistral.output_bias);
   }
 
+  void config_gemma3() {
+    json config = small_llama();
+    config["architectures"] = {"Gemma3ForCausalLM"};
+    config["num_hidden_layers"] = 7;
+    config["hidden_size"] = 12;
+    config["num_attention_heads"] = 4;
+    config["head_dim"] = 6;
+    config["sliding_window"] = 5;
+    config["query_pre_attn_scalar"] = 16;
+    config["rope_theta"] = 1e6;
+    config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 8.0}};
+    config.erase("tie_word_embeddings");
+    const ModelConfig old_spelling = config_of(config);
+    CHECK(old_spelling.windows == (std::vector<int32_t>{5, 5, 5, 5, 5, 0, 5}));
+    CHECK(old_spelling.tie_word_embeddings && old_spelling.qk_norm);
+    CHECK(old_spelling.shapes[0].scale == 0.25f);
+    CHECK(old_spelling.embedding_scale == 3.46875f);  // sqrt(12) as bf16
+    CHECK(old_spelling.activations ==
+          std::vector<core::Activation>(7, core::Activation::kGeluTanh));
+    CHECK(old_spelling.ropes[0].q_norm.offset == 1 && old_spelling.ropes[0].k_norm.offset == 1);
+    CHECK(old_spelling.ropes[0].cos_sin != old_spelling.ropes[5].cos_sin);
+    CHECK(old_spelling.rope.type == model::RopeType::kLinear && old_spelling.rope.theta == 1e6);
+    json new_spelling = config;
+    new_spelling.erase("rope_theta");
+    new_spelling.erase("rope_scaling");
+    new_spelling["rope_parameters"] = {
+        {"full_attention", {{"rope_type", "linear"}, {"factor", 8.0}, {"rope_theta", 1e6}}},
+        {"sliding_attention", {{"rope_type", "default"}, {"rope_theta", 10000.0}}}};
+    CHECK(config_of(new_spelling).rope == old_spelling.rope);
+    new_spelling["rope_parameters"]["chunked_attention"] = json::object();
+    REFUSES(config_of(new_spelling), "ERR_UNSUPPORTED", "chunked_attention");
+    config["layer_types"] = std::vector<std::string>(7, "sliding_attention");
+    CHECK(config_of(config).windows == std::vector<int32_t>(7, 5));
+    config["attn_logit_softcapping"] = 50;
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "attn_logit_softcapping is 50");
+    config.erase("attn_logit_softcapping");
+    config["hidden_activation"] = "relu";
+    REFUSES(config_of(config), "ERR_UNSUPPORTED", "hidden_activation is \"relu\"");
+  }
+
+  void config_phi3() {
+    json config = small_llama();
+    config["architectures"] = {"Phi3ForCausalLM"};
+    config["head_dim"] = 8;
+    config["partial_rotary_factor"] = 0.5;
+    config["sliding_window"] = 7;
+    CHECK(config_of(config).windows == std::vector<int32_t>(2, 7));
+    config["sliding_window"] = nullptr;
+    config["rope_scaling"] = {
+        {"type", "longrope"}, {"short_factor", {1, 2}}, {"long_factor", {3, 4}}};
+    config["original_max_position_embeddings"] = 16;
+    const model::RopeConfig rope = config_of(config).rope;
+    CHECK(rope.factor == 4 && rope.partial_rotary_factor == 0.5);
+    CHECK(std::fabs(rope.attention_factor - std::sqrt(1.5)) < 1e-12);
+    CHECK(model::inverse_frequencies(rope, 4, 16)[1] == static_cast<float>(0.01 / 2));
+    CHECK(model::inverse_frequencies(rope, 4, 17)[1] == static_cast<float>(0.01 / 4));
+    config["partial_rotary_factor"] = 0.4;
+    REFUSES(config_of(config), "ERR_MODEL_CONFIG", "partial_rotary_factor is 0.4", "3 elements");
+  }
+
   // By model_type where no architecture is named; the two may not contradict each other.
   void config_names() {
     for (const json& none : {json(nullptr), json::array()}) {
@@ -647,6 +783,8 @@ class Suite {
                {"llama", "LlamaForCausalLM"},
                {"mistral", "MistralForCausalLM"},
                {"qwen2", "Qwen2ForCausalLM"},
+               {"phi3", "Phi3ForCausalLM"},
+               {"gemma3_text", "Gemma3ForCausalLM"},
                {"qwen3", "Qwen3ForCausalLM"}}) {
         config["model_type"] = type;
         CHECK(config_of(config).architecture == name);
@@ -962,9 +1100,10 @@ class Suite {
     write_file(name, safetensors(small_tensors()));
     {
       FakeBackend backend;
+      Model model = read_model(path.string());
       const Checkpoint checkpoint(path.string());
       fs::resize_file(name, fs::file_size(name) / 2);
-      REFUSES(Weights(backend, load_config(path.string()), checkpoint), "ERR_MODEL_WEIGHTS",
+      REFUSES(Weights(backend, model, checkpoint), "ERR_MODEL_WEIGHTS",
               "model.safetensors ends at", "cut short");
     }
     // A symbolic link is as good as the file, one to nowhere is a missing file.
@@ -1106,11 +1245,11 @@ class Suite {
     write_file(path / "config.json", config.dump());
     write_file(path / "model.safetensors", safetensors(tensors));
     FakeBackend backend;
-    const Weights weights(backend, load_config(path.string()), Checkpoint(path.string()));
-    const model::WeightViews& views = weights.views();
-    CHECK(std::memcmp(views.embedding.values, embedding.data(), embedding.size()) == 0);
-    CHECK(std::memcmp(views.lm_head.values, head.data(), head.size()) == 0);
-    return views.embedding.values == views.lm_head.values;
+    Model model = read_model(path.string());
+    const Weights weights(backend, model, Checkpoint(path.string()));
+    CHECK(std::memcmp(model.embedding->values, embedding.data(), embedding.size()) == 0);
+    CHECK(std::memcmp(model.head->values, head.data(), head.size()) == 0);
+    return model.embedding->values == model.head->values;
   }
 
   void tied_embeddings() {
@@ -1166,6 +1305,39 @@ class Suite {
     REFUSES(load(tied, tensors), "ERR_MODEL_WEIGHTS", "score.weight", "not part of");
   }
 
+  // Parts of one tensor, and the rows of a partly rotated head in the order that kernels rotate.
+  void weight_order() {
+    json config = small_llama();
+    config["architectures"] = {"Phi3ForCausalLM"};
+    config["num_hidden_layers"] = 1;
+    config["head_dim"] = 8;
+    config["partial_rotary_factor"] = 0.5;
+    std::mt19937 random(4);
+    const std::vector<Tensor> tensors = {
+        filled("model.embed_tokens.weight", {10, 8}, random),
+        filled("model.layers.0.input_layernorm.weight", {8}, random),
+        filled("model.layers.0.self_attn.qkv_proj.weight", {32, 8}, random),
+        filled("model.layers.0.self_attn.o_proj.weight", {8, 16}, random),
+        filled("model.layers.0.post_attention_layernorm.weight", {8}, random),
+        filled("model.layers.0.mlp.gate_up_proj.weight", {12, 8}, random),
+        filled("model.layers.0.mlp.down_proj.weight", {8, 6}, random),
+        filled("model.norm.weight", {8}, random),
+        filled("lm_head.weight", {10, 8}, random)};
+    load(config, tensors);
+    FakeBackend backend;
+    Model model = read_model(folder("whole"));
+    const Weights weights(backend, model, Checkpoint(folder("whole")));
+    const core::Linear& qkv = *model::dry_run(model, 1, 1, core::DType::kF32).linears[0].linear;
+    const std::string& stored = tensors[2].bytes;
+    // Pairs (0, 2) and (1, 3) are rotated: they become (0, 4) and (1, 5).
+    const int order[] = {0, 1, 4, 5, 2, 3, 6, 7};
+    for (int row = 0; row < 32; ++row) {
+      const int from = row < 24 ? row / 8 * 8 + order[row % 8] : row;
+      CHECK(std::memcmp(static_cast<const char*>(qkv.values) + row * 16, stored.data() + from * 16,
+                        16) == 0);
+    }
+  }
+
   void weight_layout() {
     json content = small_llama();
     content["attention_bias"] = true;
@@ -1183,17 +1355,17 @@ class Suite {
     }
     load(content, tensors);
     const std::string path = folder("whole");
-    const ModelConfig config = load_config(path);
+    Model model = read_model(path);
     const Checkpoint checkpoint(path);
     FakeBackend backend;
     std::vector<size_t> reports;
     size_t total = 0;
-    const Weights weights(backend, config, checkpoint, [&](size_t done, size_t of) {
+    const Weights weights(backend, model, checkpoint, [&](size_t done, size_t of) {
       reports.push_back(done);
       total = of;
     });
-    CHECK(backend.allocated == Weights::bytes_needed(config));
-    CHECK(weights.bytes() == Weights::bytes_needed(config));
+    CHECK(backend.allocated == model.tensors.bytes());
+    CHECK(weights.bytes() == model.tensors.bytes());
     CHECK(reports.size() == tensors.size() && std::is_sorted(reports.begin(), reports.end()));
     CHECK(!reports.empty() && reports.back() == total);
 
@@ -1207,39 +1379,47 @@ class Suite {
       }
       return true;
     };
-    const model::WeightViews& views = weights.views();
-    CHECK(same(views.embedding.values, {"model.embed_tokens.weight"}));
-    CHECK(same(views.lm_head.values, {"lm_head.weight"}));
-    CHECK(same(views.final_norm, {"model.norm.weight"}));
-    CHECK(views.layers.size() == 2);
-    for (size_t i = 0; i < views.layers.size(); ++i) {
+    CHECK(same(model.embedding->values, {"model.embed_tokens.weight"}));
+    CHECK(same(model.head->values, {"lm_head.weight"}));
+    CHECK(same(model.final_norm->weight, {"model.norm.weight"}));
+    const std::vector<core::LinearUse> uses =
+        model::dry_run(model, 5, 3, core::DType::kF32).linears;
+    CHECK(uses.size() == 4 * 2 + 1 && uses.back().linear == model.head);
+    for (size_t i = 0; i < 2; ++i) {
       const std::string layer = "model.layers." + std::to_string(i) + ".";
       const std::string attention = layer + "self_attn.";
-      const model::LayerWeights& view = views.layers[i];
-      CHECK(view.qkv.n == 16 && view.qkv.k == 8);
-      CHECK(view.qkv.format == core::WeightFormat::kBF16);
-      CHECK(view.gate_up.n == 12 && view.gate_up.k == 8);
-      CHECK(view.down.n == 8 && view.down.k == 6);
-      CHECK(same(view.attention_norm, {layer + "input_layernorm.weight"}));
-      CHECK(same(view.mlp_norm, {layer + "post_attention_layernorm.weight"}));
-      CHECK(same(view.qkv.values, {attention + "q_proj.weight", attention + "k_proj.weight",
-                                 attention + "v_proj.weight"}));
-      CHECK(same(view.qkv.bias, {attention + "q_proj.bias", attention + "k_proj.bias",
-                                 attention + "v_proj.bias"}));
-      CHECK(same(view.output.values, {attention + "o_proj.weight"}));
-      CHECK(same(view.output.bias, {attention + "o_proj.bias"}));
-      CHECK(
-          same(view.gate_up.values, {layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"}));
-      CHECK(same(view.gate_up.bias, {layer + "mlp.gate_proj.bias", layer + "mlp.up_proj.bias"}));
-      CHECK(same(view.down.values, {layer + "mlp.down_proj.weight"}));
-      CHECK(same(view.down.bias, {layer + "mlp.down_proj.bias"}));
-      CHECK(view.q_norm == nullptr && view.k_norm == nullptr);
+      const core::Linear& qkv = *uses[4 * i].linear;
+      const core::Linear& output = *uses[4 * i + 1].linear;
+      const core::Linear& gate_up = *uses[4 * i + 2].linear;
+      const core::Linear& down = *uses[4 * i + 3].linear;
+      CHECK(uses[4 * i].normed && uses[4 * i].epilogue == core::Epilogue::kStore);
+      CHECK(!uses[4 * i + 1].normed && uses[4 * i + 1].epilogue == core::Epilogue::kAdd);
+      CHECK(uses[4 * i + 2].normed && uses[4 * i + 2].epilogue == core::Epilogue::kGated);
+      CHECK(!uses[4 * i + 3].normed && uses[4 * i + 3].epilogue == core::Epilogue::kAdd);
+      CHECK(qkv.n == 16 && qkv.k == 8);
+      CHECK(qkv.format == core::WeightFormat::kBF16);
+      CHECK(gate_up.n == 12 && gate_up.k == 8);
+      CHECK(down.n == 8 && down.k == 6);
+      for (const char* name : {"input_layernorm.weight", "post_attention_layernorm.weight"}) {
+        const auto* source = source_named(model, layer.substr(6) + name);
+        CHECK(source != nullptr && same(address_of(model, *source), {layer + name}));
+      }
+      CHECK(same(qkv.values, {attention + "q_proj.weight", attention + "k_proj.weight",
+                              attention + "v_proj.weight"}));
+      CHECK(same(qkv.bias, {attention + "q_proj.bias", attention + "k_proj.bias",
+                            attention + "v_proj.bias"}));
+      CHECK(same(output.values, {attention + "o_proj.weight"}));
+      CHECK(same(output.bias, {attention + "o_proj.bias"}));
+      CHECK(same(gate_up.values, {layer + "mlp.gate_proj.weight", layer + "mlp.up_proj.weight"}));
+      CHECK(same(gate_up.bias, {layer + "mlp.gate_proj.bias", layer + "mlp.up_proj.bias"}));
+      CHECK(same(down.values, {layer + "mlp.down_proj.weight"}));
+      CHECK(same(down.bias, {layer + "mlp.down_proj.bias"}));
     }
     // Tied: one matrix under two names.
-    const ModelConfig tied = load_config((golden_ / "qwen3-tied").string());
+    Model tied = read_model((golden_ / "qwen3-tied").string());
     const Weights shared(backend, tied, Checkpoint((golden_ / "qwen3-tied").string()));
-    CHECK(shared.views().embedding.values == shared.views().lm_head.values);
-    CHECK(shared.views().layers[0].q_norm && shared.views().layers[0].k_norm);
+    CHECK(tied.embedding == tied.head);
+    CHECK(source_named(tied, "layers.0.self_attn.q_norm.weight") != nullptr);
   }
 
   // The bfloat16 nearest to a finite value, by trying both neighbours.
@@ -1356,12 +1536,16 @@ class Suite {
   void rotary_frequencies() {
     model::RopeConfig rope;
     rope.theta = 1e6;
-    const std::vector<float> plain = model::inverse_frequencies(rope, 64);
+    const std::vector<float> plain = model::inverse_frequencies(rope, 64, 512);
     CHECK(plain.size() == 32 && plain[0] == 1.0f);
     CHECK(plain[16] == static_cast<float>(1e-3));
     // Llama 3.1's own numbers: short wavelengths stay, long ones are stretched by the factor.
-    rope = {model::RopeType::kLlama3, 5e5, 8, 1, 4, 8192};
-    const std::vector<float> scaled = model::inverse_frequencies(rope, 128);
+    rope.type = model::RopeType::kLlama3;
+    rope.theta = 5e5;
+    rope.factor = 8;
+    rope.high_freq_factor = 4;
+    rope.original_max_positions = 8192;
+    const std::vector<float> scaled = model::inverse_frequencies(rope, 128, 512);
     for (size_t i = 0; i < scaled.size(); ++i) {
       const double frequency = std::pow(5e5, -static_cast<double>(i) / 64);
       const double wavelength = 2 * std::numbers::pi / frequency;
@@ -1372,11 +1556,11 @@ class Suite {
       CHECK(std::fabs(scaled[i] - expected) <= 1e-7 * expected);
     }
 
+    yarn_frequencies();
     FakeBackend backend;
-    const ModelConfig config = config_of(small_llama());
-    const model::RopeTable table(backend, model::inverse_frequencies(config.rope, config.head_dim),
-                                 700);
-    CHECK(backend.allocated == model::RopeTable::bytes_needed(config, 700));
+    const model::RopeOptions options{config_of(small_llama()).rope, 4, 4};
+    const model::RopeTable table(backend, options, 700);
+    CHECK(backend.allocated == model::RopeTable::bytes_needed(options, 700));
     CHECK(backend.allocated == 700 * 4 * sizeof(float));
     const float* values = table.cos_sin();  // [700, 4]
     double worst = 0;
@@ -1391,17 +1575,63 @@ class Suite {
     CHECK(worst < 1e-7);
   }
 
+  // transformers' own numbers: ROPE_INIT_FUNCTIONS of version 5.18.
+  void yarn_frequencies() {
+    const size_t pairs[] = {0, 5, 10, 12, 14, 16, 18, 20, 31};
+    const auto check = [&](const json& scaling, double attention_factor,
+                           const std::vector<double>& expected) {
+      json config = small_llama();
+      config["head_dim"] = 64;
+      config["rope_theta"] = scaling.at("rope_theta");
+      config["rope_scaling"] = scaling;
+      const model::RopeConfig rope = config_of(config).rope;
+      CHECK(rope.type == model::RopeType::kYarn);
+      CHECK(std::fabs(rope.attention_factor - attention_factor) < 1e-9);
+      const std::vector<float> frequencies = model::inverse_frequencies(rope, 64, 512);
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(std::fabs(frequencies[pairs[i]] - expected[i]) <= 1e-6 * expected[i]);
+      }
+    };
+    json scaling = {{"rope_type", "yarn"},
+                    {"rope_theta", 1e6},
+                    {"factor", 4.0},
+                    {"original_max_position_embeddings", 32768}};
+    const std::vector<double> usual = {1,
+                                       0.115478203,
+                                       0.0133352149,
+                                       0.00515479548,
+                                       0.00177853031,
+                                       0.000583333371,
+                                       0.000175706868,
+                                       4.44569851e-05,
+                                       3.84981632e-07};
+    check(scaling, 1.138629436111989, usual);
+    scaling["attn_factor"] = 0.8782488562869419;  // undoes it
+    check(scaling, 1, usual);
+    check({{"rope_type", "yarn"},
+           {"rope_theta", 150000.0},
+           {"factor", 32.0},
+           {"original_max_position_embeddings", 4096},
+           {"truncate", false},
+           {"mscale", 1.0},
+           {"mscale_all_dim", 0.8}},
+          1.0542683394598802,
+          {1, 0.155322984, 0.0193349998, 0.00679495931, 0.00209379266, 0.000456483918,
+           3.83088118e-05, 1.8188337e-05, 3.0235114e-07});
+  }
+
   void step_limits() {
     load(small_llama(), small_tensors());
     const std::string path = folder("whole");
-    const ModelConfig config = load_config(path);
+    Model model = read_model(path);
     FakeBackend backend;
-    const Weights weights(backend, config, Checkpoint(path));
-    const size_t before = backend.allocated;
+    const Weights weights(backend, model, Checkpoint(path));
     const model::Decoder::Limits limits{5, 3, 64};
-    model::Decoder decoder(backend, config, weights, limits);
-    CHECK(backend.allocated - before ==
-          model::Decoder::bytes_needed(config, limits, core::DType::kF32));
+    model::Decoder decoder(backend, model, limits);
+    // The largest steps have all the scratch that they take.
+    CHECK(decoder.decode({.count = 3}, {}, {}).rows == 3);
+    decoder.prefill({.count = 5}, nullptr, nullptr, 0, {}, {});
+    CHECK(backend.shapes.size() == 4);
     core::Rows rows;
     rows.count = 4;
     REFUSES(decoder.decode(rows, {}, {}), "ERR_INTERNAL", "4 rows", "3");

@@ -31,9 +31,16 @@ export function builtObjects(
   checkIsBuilt();
   const isa = ['avx2', 'avx512'].map((name) => `${BUILT}/cpu_${name}/native/cpu/isa`);
   return layers.flatMap((layer) => [
-    ...sourcesIn(`${BUILT}/permafrost/native/${layer}`, /\.o$/),
+    ...objectsOf(`native/${layer}`),
     ...(layer === 'cpu' ? isa.flatMap((place) => sourcesIn(place, /\.o$/)) : []),
   ]);
+}
+
+/** Of the sources that are there now, in the folder and below it: a build keeps older ones. */
+function objectsOf(place: string): string[] {
+  return readdirSync(place, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.cc') && !name.startsWith('isa/'))
+    .map((name) => join(BUILT, 'permafrost', place, name.replace(/\.cc$/, '.o')));
 }
 
 function checkIsBuilt(): void {

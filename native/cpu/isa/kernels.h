@@ -43,22 +43,28 @@ struct NormTask {
   float* out = nullptr;              // [cols]
   int64_t cols = 0;
   float eps = 0;
+  float offset = 0;  // added to the weight
+};
+
+struct HeadNorm {
+  const uint16_t* weight = nullptr;  // [head_dim] bf16, or null: no norm
+  float eps = 0;
+  float offset = 0;  // added to the weight
 };
 
 struct RopeTask {
-  float* query = nullptr;            // [num_heads, head_dim], rotated in place
-  const float* key = nullptr;        // [num_kv_heads, head_dim]
-  const float* value = nullptr;      // [num_kv_heads, head_dim]
-  float* key_out = nullptr;          // [num_kv_heads, out_stride], first head_dim of each
-  float* value_out = nullptr;        // [num_kv_heads, out_stride], first head_dim of each
-  const uint16_t* q_norm = nullptr;  // [head_dim] bf16 or null
-  const uint16_t* k_norm = nullptr;  // [head_dim] bf16 or null
-  const float* cos_sin = nullptr;    // [head_dim] of the row's position
-  int64_t out_stride = 0;            // floats from one head of the cache to the next
+  float* query = nullptr;          // [num_heads, head_dim], rotated in place
+  const float* key = nullptr;      // [num_kv_heads, head_dim]
+  const float* value = nullptr;    // [num_kv_heads, head_dim]
+  float* key_out = nullptr;        // [num_kv_heads, out_stride], first head_dim of each
+  float* value_out = nullptr;      // [num_kv_heads, out_stride], first head_dim of each
+  HeadNorm q_norm;                 // of each query head
+  HeadNorm k_norm;                 // of each key head
+  const float* cos_sin = nullptr;  // [head_dim] of the row's position
+  int64_t out_stride = 0;          // floats from one head of the cache to the next
   int32_t num_heads = 0;
   int32_t num_kv_heads = 0;
   int32_t head_dim = 0;
-  float eps = 0;
 };
 
 // Queries that one attention() call serves together, so that each key and value is loaded once for
@@ -110,6 +116,7 @@ struct Kernels {
   void (*rms_norm)(const NormTask& task);
   void (*rope)(const RopeTask& task);
   void (*silu_mul)(const float* gate, const float* up, float* out, int64_t count);
+  void (*gelu_tanh_mul)(const float* gate, const float* up, float* out, int64_t count);
   void (*widen)(const uint16_t* bf16, float* out, int64_t count);
 
   // scratch: [kAttentionFloats] of this thread

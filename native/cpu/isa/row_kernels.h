@@ -26,9 +26,10 @@ struct Row {
       squares = V::fma(x, x, squares);
     });
     const Reg scale = V::set1(inverse_rms(squares, task.cols, task.eps));
+    const Reg offset = V::set1(task.offset);
     each(task.cols, [&](int64_t i, auto part) {
       const Reg x = V::mul(part.load(task.residual + i), scale);
-      part.store(task.out + i, V::mul(x, part.load_bf16(task.weight + i)));
+      part.store(task.out + i, V::mul(x, V::add(offset, part.load_bf16(task.weight + i))));
     });
   }
 
@@ -46,13 +47,21 @@ struct Row {
     }
   }
 
-  // x / (1 + e^-x) * up
   static void silu_mul(const float* gate, const float* up, float* out, int64_t count) {
-    const Reg one = V::set1(1.0f);
     each(count, [&](int64_t i, auto part) {
       const Reg x = part.load(gate + i);
-      const Reg silu = V::div(x, V::add(one, exp<V>(V::sub(V::zero(), x))));
-      part.store(out + i, V::mul(silu, part.load(up + i)));
+      part.store(out + i, V::mul(weighed(x, x), part.load(up + i)));
+    });
+  }
+
+  // (1 + tanh(u)) / 2 = 1 / (1 + e^-2u), with u = sqrt(2 / pi) (x + 0.044715 x^3).
+  static void gelu_tanh_mul(const float* gate, const float* up, float* out, int64_t count) {
+    const Reg linear = V::set1(1.5957691216057308f);
+    const Reg cubic = V::set1(0.07135481627260025f);
+    each(count, [&](int64_t i, auto part) {
+      const Reg x = part.load(gate + i);
+      const Reg twice_u = V::mul(x, V::fma(V::mul(x, x), cubic, linear));
+      part.store(out + i, V::mul(weighed(x, twice_u), part.load(up + i)));
     });
   }
 
@@ -84,29 +93,35 @@ struct Row {
     if (i < count) body(i, Part{count - i});
   }
 
+  // x / (1 + e^-t)
+  [[gnu::always_inline]] static inline Reg weighed(Reg x, Reg t) {
+    return V::div(x, V::add(V::set1(1.0f), exp<V>(V::sub(V::zero(), t))));
+  }
+
   static float inverse_rms(Reg squares, int64_t count, float eps) {
     return 1.0f / __builtin_sqrtf(V::sum(squares) / static_cast<float>(count) + eps);
   }
 
   // Pairs (i, i + dim / 2) turn by the position's i-th angle.
-  static void rotate(const float* head, const uint16_t* norm, const RopeTask& task, float* out) {
+  static void rotate(const float* head, const HeadNorm& norm, const RopeTask& task, float* out) {
     const int64_t dim = task.head_dim;
     const int64_t half = dim / 2;
     Reg scale = V::set1(1.0f);
-    if (norm) {
+    if (norm.weight) {
       Reg squares = V::zero();
       each(dim, [&](int64_t i, auto part) {
         const Reg x = part.load(head + i);
         squares = V::fma(x, x, squares);
       });
-      scale = V::set1(inverse_rms(squares, dim, task.eps));
+      scale = V::set1(inverse_rms(squares, dim, norm.eps));
     }
+    const Reg offset = V::set1(norm.offset);
     each(half, [&](int64_t i, auto part) {
       Reg a = part.load(head + i);
       Reg b = part.load(head + half + i);
-      if (norm) {
-        a = V::mul(V::mul(a, scale), part.load_bf16(norm + i));
-        b = V::mul(V::mul(b, scale), part.load_bf16(norm + half + i));
+      if (norm.weight) {
+        a = V::mul(V::mul(a, scale), V::add(offset, part.load_bf16(norm.weight + i)));
+        b = V::mul(V::mul(b, scale), V::add(offset, part.load_bf16(norm.weight + half + i)));
       }
       const Reg cos = part.load(task.cos_sin + i);
       const Reg sin = part.load(task.cos_sin + half + i);

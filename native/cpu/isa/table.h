@@ -19,6 +19,7 @@ struct Table {
       .rms_norm = &Row<V>::rms_norm,
       .rope = &Row<V>::rope,
       .silu_mul = &Row<V>::silu_mul,
+      .gelu_tanh_mul = &Row<V>::gelu_tanh_mul,
       .widen = &Row<V>::widen,
       .attention = &Attention<V>::run,
       .max_element = &Vocab<V>::max_element,

@@ -89,11 +89,10 @@ __global__ void __launch_bounds__(kThreads)
 }  // namespace
 
 void rope_write_kv(Stream stream, const core::Rows& rows, const core::Matrix& qkv,
-                   const core::AttentionShape& shape, const void* q_norm, const void* k_norm,
-                   float eps, const float* cos_sin, const core::SlotState& state,
-                   const core::KvCache& kv, int32_t layer) {
+                   const core::AttentionShape& shape, const core::Rope& rope,
+                   const core::SlotState& state, const core::KvCache& kv, int32_t layer) {
   if (rows.count == 0) return;
-  const RopeTables tables = RopeTables::make({q_norm, k_norm, eps, cos_sin}, shape.head_dim);
+  const RopeTables tables = RopeTables::make(rope, shape.head_dim);
   require(qkv.stride % kHeadPart == 0, "rope_write_kv: qkv's rows must be multiples of 8 bytes");
   const int64_t layer_elements =
       int64_t{kv.num_blocks} * kv.num_kv_heads * kv.block_size * kv.head_dim;

@@ -7,9 +7,8 @@
 namespace permafrost::cuda {
 
 void rope_write_kv(Stream stream, const core::Rows& rows, const core::Matrix& qkv,
-                   const core::AttentionShape& shape, const void* q_norm, const void* k_norm,
-                   float eps, const float* cos_sin, const core::SlotState& state,
-                   const core::KvCache& kv, int32_t layer);
+                   const core::AttentionShape& shape, const core::Rope& rope,
+                   const core::SlotState& state, const core::KvCache& kv, int32_t layer);
 void copy_blocks(Stream stream, const core::KvCache& kv, const int32_t* pairs, int32_t count);
 
 }  // namespace permafrost::cuda

@@ -25,17 +25,24 @@ struct RopeTables {
   int32_t head_dim;
   int32_t lane_bits;  // a head has 2^lane_bits lanes, the fewest that hold it
   float eps;
+  float offset;  // added to the norms' weights
 
   static RopeTables make(const core::Rope& rope, int32_t head_dim) {
     require(head_dim % (2 * kHeadPart) == 0 && head_dim <= 2 * kHeadPart * kWarpSize,
             "rope: head_dim must be a multiple of 8, at most 256");
+    const core::RmsNorm& q = rope.q_norm;
+    const core::RmsNorm& k = rope.k_norm;
+    require(q.weight == nullptr || k.weight == nullptr || (q.eps == k.eps && q.offset == k.offset),
+            "rope: the norms of queries and keys must be of one kind");
+    const core::RmsNorm& either = q.weight != nullptr ? q : k;
     const auto parts = static_cast<uint32_t>(head_dim / (2 * kHeadPart));
-    return {static_cast<const __nv_bfloat16*>(rope.q_norm),
-            static_cast<const __nv_bfloat16*>(rope.k_norm),
+    return {static_cast<const __nv_bfloat16*>(q.weight),
+            static_cast<const __nv_bfloat16*>(k.weight),
             rope.cos_sin,
             head_dim,
             static_cast<int32_t>(std::bit_width(parts - 1)),
-            rope.eps};
+            either.eps,
+            either.offset};
   }
 
   // Of the calling thread: its first element of a half of its head.
@@ -93,8 +100,8 @@ class HeadRope {
     const float scale = rsqrtf(squares / static_cast<float>(tables_.head_dim) + tables_.eps);
 #pragma unroll
     for (int i = 0; i < kHeadPart; ++i) {
-      low[i] *= scale * low_weight_[i];
-      high[i] *= scale * high_weight_[i];
+      low[i] *= scale * (tables_.offset + low_weight_[i]);
+      high[i] *= scale * (tables_.offset + high_weight_[i]);
     }
   }
 

@@ -7,6 +7,7 @@
 #include <cstddef>
 
 #include "cuda/checks.h"
+#include "cuda/kernels/activation.cuh"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/launch.cuh"
 #include "cuda/kernels/vector.cuh"
@@ -38,10 +39,18 @@ Bf16* bf16(const core::Matrix& matrix) { return static_cast<Bf16*>(matrix.data);
 // --- embed, gather_rows ------------------------------------------------------------------------
 // One block copies a row.
 
+// A piece times a number.
+__device__ __forceinline__ uint4 scaled(const uint4& piece, float scale) {
+  float x[kPiece];
+  unpack(piece, x);
+  return make_uint4(two_bf16(x[0] * scale, x[1] * scale), two_bf16(x[2] * scale, x[3] * scale),
+                    two_bf16(x[4] * scale, x[5] * scale), two_bf16(x[6] * scale, x[7] * scale));
+}
+
 // table: [vocab, 8 pieces] bf16, out: [rows.count, 8 pieces]; padding rows become zeros.
 __global__ void __launch_bounds__(kThreads)
     embed_kernel(core::Rows rows, const Bf16* table, int64_t table_stride, Bf16* out,
-                 int64_t out_stride, int64_t pieces) {
+                 int64_t out_stride, int64_t pieces, float scale) {
   take_turn();
   const int64_t row = blockIdx.x;
   const bool padding = rows.slots[row] < 0;
@@ -49,7 +58,8 @@ __global__ void __launch_bounds__(kThreads)
       reinterpret_cast<const uint4*>(padding ? table : table + rows.token_ids[row] * table_stride);
   auto* to = reinterpret_cast<uint4*>(out + row * out_stride);
   for (int64_t i = threadIdx.x; i < pieces; i += blockDim.x) {
-    to[i] = padding ? make_uint4(0, 0, 0, 0) : from[i];
+    const uint4 piece = padding ? make_uint4(0, 0, 0, 0) : from[i];
+    to[i] = scale == 1.0f ? piece : scaled(piece, scale);
   }
 }
 
@@ -78,6 +88,7 @@ struct NormArguments {
   int64_t out_stride;
   int32_t pieces;
   float eps;
+  float offset;
 };
 
 __device__ __forceinline__ float sum_of_squares(const float (&x)[kPiece]) {
@@ -106,7 +117,7 @@ __device__ __forceinline__ void store_normed(const NormArguments& a, int64_t row
   unpack(packed_weight, weight);
   float normed[kPiece];
 #pragma unroll
-  for (int i = 0; i < kPiece; ++i) normed[i] = x[i] * scale * weight[i];
+  for (int i = 0; i < kPiece; ++i) normed[i] = x[i] * scale * (a.offset + weight[i]);
   store(a.out + row * a.out_stride + piece * kPiece, normed);
 }
 
@@ -151,12 +162,12 @@ void launch_norm(Stream stream, const NormArguments& arguments, unsigned rows) {
   }
 }
 
-// --- silu_mul ----------------------------------------------------------------------------------
+// --- gated -------------------------------------------------------------------------------------
 
 // gate_up: [rows, 2 · 8 pieces], out: [rows, 8 pieces]. One thread per piece of a row.
 __global__ void __launch_bounds__(kThreads)
-    silu_kernel(const Bf16* gate_up, int64_t gate_up_stride, Bf16* out, int64_t out_stride,
-                int32_t pieces) {
+    gated_kernel(const Bf16* gate_up, int64_t gate_up_stride, core::Activation activation,
+                 Bf16* out, int64_t out_stride, int32_t pieces) {
   take_turn();
   const int64_t row = blockIdx.x;
   const int64_t piece = int64_t{blockIdx.y} * blockDim.x + threadIdx.x;
@@ -166,24 +177,24 @@ __global__ void __launch_bounds__(kThreads)
   load(gate_up + row * gate_up_stride + piece * kPiece, gate);
   load(gate_up + row * gate_up_stride + (pieces + piece) * kPiece, up);
 #pragma unroll
-  for (int i = 0; i < kPiece; ++i) up[i] *= gate[i] / (1.0f + __expf(-gate[i]));
+  for (int i = 0; i < kPiece; ++i) up[i] *= activated(activation, gate[i]);
   store(out + row * out_stride + piece * kPiece, up);
 }
 
 }  // namespace
 
-void embed(Stream stream, const core::Rows& rows, const core::Matrix& table,
+void embed(Stream stream, const core::Rows& rows, const core::Matrix& table, float scale,
            const core::Matrix& out) {
   if (rows.count == 0) return;
   require_pieces(table, "embed: the table's rows must be multiples of 16 bytes");
   require_pieces(out, "embed: the output's rows must be multiples of 16 bytes");
   const int64_t pieces = out.cols / kPiece;
   launch(embed_kernel, static_cast<unsigned>(rows.count), threads_for(pieces, kThreads), 0, stream,
-         rows, bf16(table), table.stride, bf16(out), out.stride, pieces);
+         rows, bf16(table), table.stride, bf16(out), out.stride, pieces, scale);
 }
 
 void rms_norm(Stream stream, const core::Matrix& residual, const core::Matrix& delta,
-              const void* weight, float eps, const core::Matrix& out) {
+              const core::RmsNorm& norm, const core::Matrix& out) {
   if (residual.rows == 0) return;
   require_pieces(residual, "rms_norm: the residual's rows must be multiples of 16 bytes");
   require_pieces(out, "rms_norm: the output's rows must be multiples of 16 bytes");
@@ -191,27 +202,29 @@ void rms_norm(Stream stream, const core::Matrix& residual, const core::Matrix& d
   const NormArguments arguments = {
       .residual = bf16(residual),
       .delta = bf16(delta),
-      .weight = static_cast<const uint4*>(weight),
+      .weight = static_cast<const uint4*>(norm.weight),
       .out = bf16(out),
       .residual_stride = residual.stride,
       .delta_stride = delta.stride,
       .out_stride = out.stride,
       .pieces = static_cast<int32_t>(residual.cols / kPiece),
-      .eps = eps,
+      .eps = norm.eps,
+      .offset = norm.offset,
   };
   launch_norm<64>(stream, arguments, static_cast<unsigned>(residual.rows));
 }
 
-void silu_mul(Stream stream, const core::Matrix& gate_up, const core::Matrix& out) {
+void gated(Stream stream, const core::Matrix& gate_up, core::Activation activation,
+           const core::Matrix& out) {
   if (out.rows == 0) return;
-  require_pieces(gate_up, "silu_mul: the input's rows must be multiples of 16 bytes");
-  require_pieces(out, "silu_mul: the output's rows must be multiples of 16 bytes");
+  require_pieces(gate_up, "gated: the input's rows must be multiples of 16 bytes");
+  require_pieces(out, "gated: the output's rows must be multiples of 16 bytes");
   const int64_t pieces = out.cols / kPiece;
   const int threads = threads_for(pieces, kThreads);
   const dim3 grid(static_cast<unsigned>(out.rows),
                   static_cast<unsigned>((pieces + threads - 1) / threads));
-  launch(silu_kernel, grid, threads, 0, stream, bf16(gate_up), gate_up.stride, bf16(out),
-         out.stride, static_cast<int32_t>(pieces));
+  launch(gated_kernel, grid, threads, 0, stream, bf16(gate_up), gate_up.stride, activation,
+         bf16(out), out.stride, static_cast<int32_t>(pieces));
 }
 
 void gather_rows(Stream stream, const core::Matrix& in, const int32_t* indices,

@@ -6,11 +6,12 @@
 
 namespace permafrost::cuda {
 
-void embed(Stream stream, const core::Rows& rows, const core::Matrix& table,
+void embed(Stream stream, const core::Rows& rows, const core::Matrix& table, float scale,
            const core::Matrix& out);
 void rms_norm(Stream stream, const core::Matrix& residual, const core::Matrix& delta,
-              const void* weight, float eps, const core::Matrix& out);
-void silu_mul(Stream stream, const core::Matrix& gate_up, const core::Matrix& out);
+              const core::RmsNorm& norm, const core::Matrix& out);
+void gated(Stream stream, const core::Matrix& gate_up, core::Activation activation,
+           const core::Matrix& out);
 void gather_rows(Stream stream, const core::Matrix& in, const int32_t* indices,
                  const core::Matrix& out);
 

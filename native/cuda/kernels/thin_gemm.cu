@@ -124,7 +124,7 @@ int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
   for (const int32_t rows : {32, 16, 8}) {
     // Pairs of tiles take the most memory of what every weight needs.
     constexpr int32_t kMany = 1 << 20;  // outputs
-    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, core::Epilogue::kSiluMul);
+    const ThinPlan plan = ThinPlan::make(device, rows, kMany, k, normed, core::Epilogue::kGated);
     if (plan.tiles > 0) return rows;
   }
   return 0;
@@ -133,8 +133,8 @@ int32_t most_thin_rows(const ThinDevice& device, int32_t k, bool normed) {
 void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
   for (const bool normed : {false, true}) {
     for (int32_t rows = most_thin_rows(device, k, normed); rows >= 8; rows /= 2) {
-      for (const core::Epilogue output : {core::Epilogue::kStore, core::Epilogue::kSiluMul}) {
-        if (output == core::Epilogue::kSiluMul && (!normed || n % 2 != 0)) continue;
+      for (const core::Epilogue output : {core::Epilogue::kStore, core::Epilogue::kGated}) {
+        if (output == core::Epilogue::kGated && (!normed || n % 2 != 0)) continue;
         const ThinPlan plan = ThinPlan::make(device, rows, n, k, normed, output);
         allow_shared_bytes(kernel_of(plan, rows, normed), device.shared_bytes);
       }
@@ -145,16 +145,16 @@ void prepare_thin_gemm(const ThinDevice& device, int32_t n, int32_t k) {
 void thin_gemm(Stream stream, const ThinDevice& device, const core::Product& product) {
   const core::Linear& linear = *product.linear;
   const auto rows = static_cast<int32_t>(product.x.rows);
-  const bool normed = product.norm.weight != nullptr;
+  const bool normed = product.input_norm.norm.weight != nullptr;
   require(rows <= most_thin_rows(device, linear.k, normed), "thin_gemm: too many rows");
   require(product.x.stride % 8 == 0, "thin_gemm: rows must be multiples of 16 bytes");
-  require(product.norm.delta.data == nullptr, "thin_gemm: the norm has something to add");
+  require(product.input_norm.delta.data == nullptr, "thin_gemm: the norm has something to add");
   if (rows == 0) return;
   const ThinPlan plan =
       ThinPlan::make(device, thin_bucket(rows), linear.n, linear.k, normed, product.epilogue);
   const ThinArguments arguments = {
       .x = static_cast<const Bf16*>(product.x.data),
-      .norm_weight = static_cast<const uint4*>(product.norm.weight),
+      .norm_weight = static_cast<const uint4*>(product.input_norm.norm.weight),
       .weight = static_cast<const Bf16*>(linear.values),
       .bias = static_cast<const Bf16*>(linear.bias),
       .out = product.out.data,
@@ -163,13 +163,15 @@ void thin_gemm(Stream stream, const ThinDevice& device, const core::Product& pro
       .out_stride = product.out.stride,
       .layout = plan.layout(rows, linear.k, normed),
       .rows = rows,
-      .n = product.epilogue == core::Epilogue::kSiluMul ? linear.n / 2 : linear.n,
+      .n = product.epilogue == core::Epilogue::kGated ? linear.n / 2 : linear.n,
       .k = linear.k,
       .rounds = plan.rounds,
       .x_rounds = plan.x_rounds,
       .groups = plan.groups,
-      .eps = product.norm.eps,
+      .eps = product.input_norm.norm.eps,
+      .norm_offset = product.input_norm.norm.offset,
       .output = product.epilogue,
+      .activation = product.activation,
       .out_is_f32 = product.out.dtype == core::DType::kF32,
   };
   // Two blocks for each multiprocessor must not become three for some and one for others.

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "cuda/kernels/activation.cuh"
 #include "cuda/kernels/intrinsics.cuh"
 #include "cuda/kernels/thin_gemm.h"
 #include "cuda/kernels/thin_gemm_plan.h"
@@ -18,7 +19,7 @@ using Bf16 = __nv_bfloat16;
 struct ThinArguments {
   const Bf16* x;             // [rows, k]
   const uint4* norm_weight;  // [k / 8] or null
-  const Bf16* weight;        // [n, k], [2 n, k] with kSiluMul
+  const Bf16* weight;        // [n, k], [2 n, k] with kGated
   const Bf16* bias;          // [n], [2 n], or null
   void* out;                 // [rows, n]
   int64_t x_stride;
@@ -32,7 +33,9 @@ struct ThinArguments {
   int32_t x_rounds;  // that are in shared memory at once
   int32_t groups;
   float eps;
+  float norm_offset;
   core::Epilogue output;
+  core::Activation activation;
   bool out_is_f32;
 };
 
@@ -87,11 +90,11 @@ class WeightRing {
     return slot;
   }
 
-  // The weight's row for a line of a tile; -1 where there is none. Of a pair of tiles for kSiluMul,
+  // The weight's row for a line of a tile; -1 where there is none. Of a pair of tiles for kGated,
   // one comes from each half.
   static __device__ __forceinline__ int64_t output_of(const ThinArguments& a, int group, int tile,
                                                       int line) {
-    if (a.output != core::Epilogue::kSiluMul) {
+    if (a.output != core::Epilogue::kGated) {
       const int output = (group * kTiles + tile) * kThinTile + line;
       return output < a.n ? output : -1;
     }
@@ -188,6 +191,8 @@ class Rows {
         float weight[8];
         unpack(*slot(round, half), x);
         unpack(norm_weight()[k / 8], weight);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) weight[i] += a_.norm_offset;
         *slot(round, half) =
             make_uint4(two_bf16(x[0] * scale * weight[0], x[1] * scale * weight[1]),
                        two_bf16(x[2] * scale * weight[2], x[3] * scale * weight[3]),
@@ -279,7 +284,7 @@ class Results {
 
   __device__ __forceinline__ int columns() const {
     constexpr int kPairs = kTiles > 1 ? kTiles / 2 : 1;
-    return (a_.output == core::Epilogue::kSiluMul ? kPairs : kTiles) * kThinTile;
+    return (a_.output == core::Epilogue::kGated ? kPairs : kTiles) * kThinTile;
   }
 
   // What kAdd adds to, for the thread's first result: read early, since it takes a while.
@@ -301,8 +306,8 @@ class Results {
       const int output = group * columns() + column;
       if (output >= a_.n) continue;
       float value = sum(row, column, output);
-      if (a_.output == core::Epilogue::kSiluMul) {
-        value = value / (1.0f + __expf(-value)) * sum(row, column + columns(), a_.n + output);
+      if (a_.output == core::Epilogue::kGated) {
+        value = activated(a_.activation, value) * sum(row, column + columns(), a_.n + output);
       } else if (a_.output == core::Epilogue::kAdd) {
         value += i == static_cast<int>(threadIdx.x) ? first_addend : addend(row, output);
       }

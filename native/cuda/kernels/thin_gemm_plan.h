@@ -50,7 +50,7 @@ struct ThinPlan {
   // block per multiprocessor does all.
   static ThinPlan make(const ThinDevice& device, int rows, int n, int k, bool normed,
                        core::Epilogue output) {
-    const bool paired = output == core::Epilogue::kSiluMul;
+    const bool paired = output == core::Epilogue::kGated;
     const int all_tiles = ceil_div(paired ? n / 2 : n, kThinTile) * (paired ? 2 : 1);
     ThinPlan best = {};
     int64_t best_time = INT64_MAX;
