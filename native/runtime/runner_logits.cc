@@ -109,9 +109,8 @@ std::vector<float> Runner::decode_logits(std::span<const int32_t> slots,
   backend_->copy_to_host(host.data(), decode_logits_, bytes);
   backend_->synchronize();
   for (const int32_t slot : slots) slots_->note_length(slot, slots_->length(slot) + 1);
-  std::vector<float> logits(slots.size() * static_cast<size_t>(model_.vocab_size));
-  std::memcpy(logits.data(), host.data(), bytes);
-  return logits;
+  const auto* rows = static_cast<const float*>(host.data());
+  return {rows, rows + slots.size() * static_cast<size_t>(model_.vocab_size)};
 }
 
 }  // namespace permafrost::runtime

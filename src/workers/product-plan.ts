@@ -4,12 +4,27 @@
  */
 
 import { createHash } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { reasonOf } from '../protocol/errors.js';
 import type { ProductPlanMode } from '../protocol/options.js';
 import type { ProductPlanPoint, ProductPlanReport } from '../protocol/report.js';
 import type { NativePlanPoint, NativeRunner } from './native.js';
+
+/** A plan has a few dozen points of about 200 bytes: what is larger is no plan. */
+const MAX_FILE_BYTES = 2 ** 20;
 
 /** What a file holds. */
 interface PlanFile {
@@ -44,18 +59,21 @@ export function planProducts(
     return { source: 'fixed', points: points.map(toReport) };
   }
   const environment = `${runner.planEnvironment}, addon ${buildOf(site.addonPath)}`;
-  const file = join(cacheFolder(site.env), `${keyOf(environment, points)}.json`);
-  const cached = read(file, environment, points);
-  if (cached !== null) {
+  const folder = cacheFolder(site.env);
+  const file = folder === null ? null : join(folder, `${keyOf(environment, points)}.json`);
+  const cached = file === null ? null : read(file, environment, points);
+  if (file !== null && cached !== null) {
     choose(runner, points, cached);
     return { source: 'cache', file, points: cached };
   }
   const measured = runner.tunePlan().map(toReport);
+  if (file === null) {
+    return { source: 'measured', notKept: 'this user has no home folder', points: measured };
+  }
   try {
-    keep(file, { schema: 1, environment, points: measured });
+    keep(file, { schema: 1, environment, points: measured }, points);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return { source: 'measured', notKept: reason, points: measured };
+    return { source: 'measured', notKept: reasonOf(error), points: measured };
   }
   // Devices that start at once measure at once: all take the plan that was kept first.
   const kept = read(file, environment, points) ?? measured;
@@ -63,16 +81,17 @@ export function planProducts(
   return { source: 'measured', file, points: kept };
 }
 
-/** Where plans are kept: PERMAFROST_CACHE_DIR, else the user's cache folder. */
-function cacheFolder(env: PlanSite['env']): string {
+/** Where plans are kept: PERMAFROST_CACHE_DIR, else the user's cache folder; null = nowhere. */
+function cacheFolder(env: PlanSite['env']): string | null {
   const own = env.PERMAFROST_CACHE_DIR;
   if (own !== undefined && own !== '') return join(own, 'plans');
   const base = env.XDG_CACHE_HOME;
-  return join(
-    base !== undefined && base !== '' ? base : join(homedir(), '.cache'),
-    'permafrost',
-    'plans',
-  );
+  if (base !== undefined && base !== '') return join(base, 'permafrost', 'plans');
+  try {
+    return join(homedir(), '.cache', 'permafrost', 'plans');
+  } catch {
+    return null; // Containers run as users that no list of users knows.
+  }
 }
 
 function buildOf(path: string): string {
@@ -86,24 +105,31 @@ function keyOf(environment: string, points: readonly NativePlanPoint[]): string 
   return hash.digest('hex').slice(0, 32);
 }
 
-/** null when there is no plan for exactly these points. */
+/**
+ * null when there is no plan for exactly these points: a file that is damaged, missing, or of
+ * something else is no plan.
+ */
 function read(
   file: string,
   environment: string,
   points: readonly NativePlanPoint[],
 ): readonly ProductPlanPoint[] | null {
   const plan = parse(readText(file));
-  if (plan === null || plan.environment !== environment) return null;
-  const fits =
-    plan.points.length === points.length &&
-    points.every(({ name, options }, index) => {
-      const point = plan.points[index];
-      return point?.name === name && options.includes(point.option);
-    });
-  return fits ? plan.points : null;
+  if (plan?.environment !== environment || plan.points.length !== points.length) return null;
+  const known = points.map((point, index) => knownPart(point, plan.points[index]));
+  return known.every((point) => point !== null) ? known : null;
 }
 
-/** A file that is damaged or missing is no plan: then it is measured anew. */
+/** What a file says about a point, and nothing else that it holds; null when that is not a choice. */
+function knownPart(
+  { name, rows, options }: NativePlanPoint,
+  found: ProductPlanPoint | undefined,
+): ProductPlanPoint | null {
+  if (found?.name !== name || !options.includes(found.option)) return null;
+  const times = Object.entries(found.stepMs).filter(([option]) => options.includes(option));
+  return { name, rows, option: found.option, stepMs: Object.fromEntries(times) };
+}
+
 function parse(text: string): PlanFile | null {
   let value: unknown;
   try {
@@ -126,7 +152,7 @@ function isPoint(value: unknown): value is ProductPlanPoint {
     typeof value.rows === 'number' &&
     typeof value.option === 'string' &&
     isObject(value.stepMs) &&
-    Object.values(value.stepMs).every((ms) => typeof ms === 'number')
+    Object.values(value.stepMs).every((ms) => Number.isFinite(ms))
   );
 }
 
@@ -145,13 +171,13 @@ function choose(
   }
 }
 
-/** Writes the file as a whole unless there is one; a damaged one is replaced. */
-function keep(file: string, plan: PlanFile): void {
+/** Writes the file as a whole unless there is a plan; what is none is replaced. */
+function keep(file: string, plan: PlanFile, points: readonly NativePlanPoint[]): void {
   mkdirSync(dirname(file), { recursive: true });
   const written = `${file}.${process.pid}.${process.hrtime.bigint()}`;
-  writeFileSync(written, `${JSON.stringify(plan, null, 1)}\n`);
   try {
-    if (parse(readText(file)) === null) rmSync(file, { force: true });
+    writeFileSync(written, `${JSON.stringify(plan, null, 1)}\n`);
+    if (read(file, plan.environment, points) === null) rmSync(file, { force: true });
     linkSync(written, file);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -160,9 +186,16 @@ function keep(file: string, plan: PlanFile): void {
   }
 }
 
+/** '' when there is nothing to read: a pipe would be waited for, a device read without end. */
 function readText(file: string): string {
   try {
-    return readFileSync(file, 'utf8');
+    const descriptor = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const info = fstatSync(descriptor);
+      return info.isFile() && info.size <= MAX_FILE_BYTES ? readFileSync(descriptor, 'utf8') : '';
+    } finally {
+      closeSync(descriptor);
+    }
   } catch {
     return '';
   }

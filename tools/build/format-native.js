@@ -3,8 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const files = readdirSync('native', { recursive: true })
-  .map((name) => join('native', String(name)))
+const files = ['native', 'tools/fuzz']
+  .flatMap((folder) =>
+    readdirSync(folder, { recursive: true }).map((name) => join(folder, String(name))),
+  )
+
   .filter((name) => /\.(cc|h|cu|cuh)$/.test(name) && !name.startsWith('native/third_party/'));
 const mode = process.argv.includes('--write') ? ['-i'] : ['--dry-run', '--Werror'];
 const { status } = spawnSync('node_modules/.bin/clang-format', [...mode, ...files], {
