@@ -7,6 +7,7 @@ import { areEqual, isNumeric } from './operators.js';
 import { formatText } from './str-format.js';
 import { STRING_METHODS } from './string-methods.js';
 import {
+  briefly,
   type CallArguments,
   Callable,
   Dict,
@@ -45,7 +46,7 @@ export function getAttribute(object: Value, name: string, budget: Budget): Value
   budget.spend();
   const attribute = attributeOf(object, name, budget);
   if (attribute !== undefined) return attribute;
-  const item = itemOf(object, name);
+  const item = itemOf(object, name, budget);
   return item === undefined ? missing(object, name) : item;
 }
 
@@ -53,7 +54,7 @@ export function getAttribute(object: Value, name: string, budget: Budget): Value
 export function getItem(object: Value, key: Value, budget: Budget): Value {
   budget.spend();
   if (object instanceof Undefined) throw new TemplateError(object.problem);
-  const item = itemOf(object, key);
+  const item = itemOf(object, key, budget);
   if (item !== undefined) return item;
   const attribute = typeof key === 'string' ? attributeOf(object, key, budget) : undefined;
   return attribute === undefined ? missing(object, key) : attribute;
@@ -61,7 +62,7 @@ export function getItem(object: Value, key: Value, budget: Budget): Value {
 
 function missing(object: Value, key: Value): Undefined {
   const type = object === null ? 'None' : `'${typeNameOf(object)} object'`;
-  const what = typeof key === 'string' ? `attribute '${key}'` : `element ${String(key)}`;
+  const what = `${typeof key === 'string' ? 'attribute' : 'element'} ${briefly(key)}`;
   return new Undefined(`${type} has no ${what}`);
 }
 
@@ -79,7 +80,7 @@ export function attributeOf(object: Value, name: string, budget: Budget): Value 
     if (!STRING_METHODS.has(name)) return undefined;
     throw new TemplateError(`the method '${name}' of text marked safe is not supported`);
   }
-  if (object instanceof Dict) return dictAttribute(object, name);
+  if (object instanceof Dict) return dictAttribute(object, name, budget);
   if (isList(object)) return sequenceAttribute(object, name, true, budget);
   if (object instanceof Tuple) {
     const place = object.names.indexOf(name);
@@ -99,9 +100,10 @@ function unsafe(object: Value, name: string): Undefined {
 }
 
 /** An item by its place or key; undefined: none, also where Python raises a TypeError. */
-function itemOf(object: Value, key: Value): Value | undefined {
+function itemOf(object: Value, key: Value, budget: Budget): Value | undefined {
   if (object instanceof Dict) {
     const isHashable = !(isList(key) || key instanceof Dict || key instanceof DictView);
+    budget.spendOnWhole(key);
     return isHashable ? object.get(key) : undefined;
   }
   if (typeof key !== 'bigint' && typeof key !== 'boolean') return undefined;
@@ -137,7 +139,7 @@ function stringAttribute(text: string, name: string, budget: Budget): Value | un
   return found === undefined ? undefined : method(name, (args) => found(text, args, budget));
 }
 
-function dictAttribute(dict: Dict, name: string): Value | undefined {
+function dictAttribute(dict: Dict, name: string, budget: Budget): Value | undefined {
   switch (name) {
     case 'keys':
     case 'values':
@@ -149,7 +151,9 @@ function dictAttribute(dict: Dict, name: string): Value | undefined {
     case 'get':
       return method(name, (args) => {
         const bound = bind(name, args, ['key', 'default'], 2);
-        const value = dict.get(bound.required(0));
+        const key = bound.required(0);
+        budget.spendOnWhole(key);
+        const value = dict.get(key);
         return value === undefined ? bound.or(1, null) : value;
       });
     case 'copy':

@@ -1,6 +1,6 @@
 /** What one rendering may cost. A template that wants more is cut off. */
 
-import { TemplateError } from './values.js';
+import { TemplateError, type Value } from './values.js';
 
 /** Steps between two looks at the clock: some microseconds of work. */
 const STEPS_PER_LOOK = 512;
@@ -50,6 +50,11 @@ export class Budget {
   /** A look at a text of this length: it takes time, but makes nothing new. */
   spendOnText(length: number): void {
     this.spend(Math.ceil(length / TEXT_PER_STEP));
+  }
+
+  /** A value is looked up, or looked at from one end to the other. */
+  spendOnWhole(value: Value): void {
+    if (typeof value === 'string') this.spendOnText(value.length);
   }
 
   /** A text of this length is about to be made. */

@@ -50,7 +50,11 @@ export function compileExpression(expression: Expression, frame: Frame): Evaluat
       const items = expression.items.map((pair) => compileAll(pair, frame));
       return (scope) => {
         const dict = new Dict();
-        for (const [key, value] of items) dict.set(key?.(scope) ?? null, valueIn(value, scope));
+        for (const [name, value] of items) {
+          const key = name?.(scope) ?? null;
+          scope.rendering.budget.spendOnWhole(key);
+          dict.set(key, valueIn(value, scope));
+        }
         return dict;
       };
     }

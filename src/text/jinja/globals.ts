@@ -14,6 +14,7 @@ import {
   Range,
   TemplateError,
   typeNameOf,
+  Undefined,
   type Value,
 } from './values.js';
 
@@ -68,12 +69,14 @@ function makeDict(name: string, args: CallArguments, budget: Budget): Dict {
   if (others.length > 0) throw new TemplateError(`${name}() takes at most one positional argument`);
   const dict = new Dict();
   if (first instanceof Dict) for (const [key, value] of first.entries()) dict.set(key, value);
+  else if (first instanceof Undefined) throw new TemplateError(first.problem);
   else if (first !== undefined) {
     for (const pair of iterate(first, budget)) {
       const [key, value, ...rest] = toArray(pair, budget);
       if (key === undefined || value === undefined || rest.length > 0) {
         throw new TemplateError(`${name}() needs pairs of keys and values`);
       }
+      budget.spendOnWhole(key);
       dict.set(key, value);
     }
   }

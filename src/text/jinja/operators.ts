@@ -236,6 +236,7 @@ function contains(container: Value, item: Value, budget: Budget): boolean {
     budget.spendOnText(text.length);
     return text.includes(part);
   }
+  budget.spendOnWhole(item);
   if (container instanceof Dict) return container.has(item);
   if (container instanceof DictView && container.kind === 'keys') return container.dict.has(item);
   if (iteratorOf(container) === null) {

@@ -20,10 +20,12 @@ import {
 
 /** What a template writes out for a value. */
 export function textOf(value: Value, budget: Budget): string {
-  if (typeof value === 'string') return value;
   if (value instanceof Undefined) return '';
-  if (value instanceof Markup) return value.text;
-  return new Representation(budget).of(value);
+  const text = value instanceof Markup ? value.text : value;
+  if (typeof text !== 'string') return new Representation(budget).of(value);
+  // Whoever asks for it reads it.
+  budget.spendOnText(text.length);
+  return text;
 }
 
 /** Python's `repr`. */

@@ -5,7 +5,7 @@ import type { FilterContext } from './filter.js';
 import { BUILT_IN_FILTERS } from './filters.js';
 import type { VariableSource } from './symbols.js';
 import { TESTS } from './tests.js';
-import { type CallArguments, TemplateError, type Value } from './values.js';
+import { briefly, type CallArguments, TemplateError, type Value } from './values.js';
 
 /** One run of a template. */
 export class Rendering implements FilterContext {
@@ -24,13 +24,13 @@ export class Rendering implements FilterContext {
 
   callFilter(name: Value, value: Value, args: CallArguments): Value {
     const filter = typeof name === 'string' ? BUILT_IN_FILTERS.get(name) : undefined;
-    if (filter === undefined) throw new TemplateError(`No filter named '${String(name)}'.`);
+    if (filter === undefined) throw new TemplateError(`No filter named ${briefly(name)}.`);
     return filter(value, args, this);
   }
 
   callTest(name: Value, value: Value, args: CallArguments): boolean {
     const test = typeof name === 'string' ? TESTS.get(name) : undefined;
-    if (test === undefined) throw new TemplateError(`No test named '${String(name)}'.`);
+    if (test === undefined) throw new TemplateError(`No test named ${briefly(name)}.`);
     return test(value, args, this.budget);
   }
 }

@@ -89,6 +89,7 @@ function lastFilter(value: Value, args: CallArguments, { budget }: FilterContext
     throw new TemplateError(`'${typeNameOf(value)}' object is not reversible`);
   }
   budget.spend();
+  budget.spendOnWhole(value);
   const last = items.at(-1);
   return last === undefined ? new Undefined('No last item, sequence was empty.') : last;
 }
@@ -212,7 +213,9 @@ function uniqueFilter(value: Value, args: CallArguments, { budget }: FilterConte
   function* unique(): Generator<Value> {
     const seen = new Set<unknown>();
     for (const item of iterate(value, budget)) {
-      const hash = hashOf(change(read(item)));
+      const key = change(read(item));
+      budget.spendOnWhole(key);
+      const hash = hashOf(key);
       if (seen.has(hash)) continue;
       seen.add(hash);
       yield item;

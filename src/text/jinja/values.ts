@@ -187,6 +187,8 @@ export class Dict {
   }
 }
 
+const MAX_TUPLE_KEY = 1 << 16;
+
 /** Two values have one of these exactly when Python takes them for the same key. */
 export function hashOf(value: Value): unknown {
   switch (typeof value) {
@@ -205,11 +207,22 @@ export function hashOf(value: Value): unknown {
   if (value instanceof Markup) return `s${value.text}`;
   // Undefined values are all equal.
   if (value instanceof Undefined) return Undefined;
-  if (value instanceof Tuple) return `t${value.items.map(hashText).join('')}`;
+  if (value instanceof Tuple) return `t${joinHashes(value.items)}`;
   if (isList(value) || value instanceof Dict || value instanceof DictView) {
     throw new TemplateError(`unhashable type: '${typeNameOf(value)}'`);
   }
   return value;
+}
+
+/** Tuples may share their items: what is small can stand for a text without end. */
+function joinHashes(items: readonly Value[]): string {
+  let text = '';
+  for (const item of items) {
+    text += hashText(item);
+    if (text.length <= MAX_TUPLE_KEY) continue;
+    throw new TemplateError(`a tuple of more than ${MAX_TUPLE_KEY} characters can't be a key`);
+  }
+  return text;
 }
 
 function hashText(value: Value): string {
@@ -223,6 +236,16 @@ function hashText(value: Value): string {
 
 export function isList(value: Value): value is readonly Value[] {
   return Array.isArray(value);
+}
+
+const MAX_TOLD = 60;
+
+/** A value in a message: in full where that is short, else what it is. */
+export function briefly(value: Value): string {
+  if (typeof value === 'string' && value.length <= MAX_TOLD) return `'${value}'`;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return String(value);
+  return `of type ${typeNameOf(value)}`;
 }
 
 /** Python's `type(value).__name__`. */
