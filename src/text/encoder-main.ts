@@ -4,6 +4,7 @@
  * The process lives as long as its channel.
  */
 
+import { writeFileSync } from 'node:fs';
 import { PermafrostError } from '../protocol/errors.js';
 import type { EncoderReply, EncoderRequest } from './encoder.js';
 import { RustTokenizer } from './rust-tokenizer.js';
@@ -11,6 +12,15 @@ import { RustTokenizer } from './rust-tokenizer.js';
 /** At once: `process.exit` would wait for the library. */
 function kill(): void {
   process.kill(process.pid, 'SIGKILL');
+}
+
+/** A system without memory is to end this process, and not the one that has the model. */
+function goFirst(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '1000');
+  } catch {
+    // Without a file system of processes the system chooses.
+  }
 }
 
 let encoder: RustTokenizer | null = null;
@@ -31,6 +41,7 @@ async function answer(request: EncoderRequest): Promise<EncoderReply | null> {
 // What a terminal or a service manager sends to everybody is answered elsewhere.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});
 process.on('disconnect', kill);
+goFirst();
 process.on('message', (request: EncoderRequest) => {
   answer(request)
     .catch((error: unknown): EncoderReply => {

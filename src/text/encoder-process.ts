@@ -91,13 +91,20 @@ function failure(reply: EncoderReply): PermafrostError {
   return new PermafrostError('ERR_INTERNAL', `the tokenizer's process answered '${reply.kind}'`);
 }
 
+interface EndedBy {
+  readonly signal: NodeJS.Signals | null;
+  readonly isOwnFault: boolean;
+}
+
 /** A tokenizer's process that ended instead of answering. */
 class EncoderEnd extends PermafrostError {
   /** The library ended it. */
   readonly isOwnFault: boolean;
 
-  constructor(how: string, isOwnFault: boolean) {
-    super('ERR_TOKENIZER', `the tokenizer failed: ${how}`);
+  constructor(how: string, { signal, isOwnFault }: EndedBy) {
+    // A system out of memory ends processes so.
+    const code = signal === 'SIGKILL' ? 'ERR_TEXT_LIMIT' : 'ERR_TOKENIZER';
+    super(code, `the tokenizer failed: ${how}`);
     this.isOwnFault = isOwnFault;
   }
 }
@@ -131,12 +138,14 @@ class EncoderChild {
     });
     this.#process.on('error', (error) => {
       if (this.#process.pid !== undefined) return;
-      this.#takeEnd(new EncoderEnd(`its process could not be started: ${error.message}`, true));
+      const end = { signal: null, isOwnFault: true };
+      this.#takeEnd(new EncoderEnd(`its process could not be started: ${error.message}`, end));
     });
     this.#process.on('close', (code, signal) => {
-      const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
       const isOwnFault = signal === null || signal === 'SIGABRT' || signal === 'SIGSEGV';
-      this.#takeEnd(new EncoderEnd(this.#lastWords() ?? `its process ${how}`, isOwnFault));
+      this.#takeEnd(
+        new EncoderEnd(this.#lastWords() ?? describeExit(code, signal), { signal, isOwnFault }),
+      );
     });
   }
 
@@ -171,4 +180,10 @@ class EncoderChild {
   #lastWords(): string | undefined {
     return /panicked at .*\n(.+)/.exec(this.#printed)?.[1];
   }
+}
+
+function describeExit(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal === null) return `its process exited with code ${code}`;
+  const isMemory = signal === 'SIGKILL';
+  return `its process was ended by ${signal}${isMemory ? ', as for want of memory' : ''}`;
 }

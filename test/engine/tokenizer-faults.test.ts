@@ -3,9 +3,9 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Engine as EngineType } from '../../src/index.js';
-import { childrenOf, Engine, TINY } from './engines.js';
+import { childrenOf, Engine, isRunning, TINY } from './engines.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'permafrost-'));
 let engine: EngineType;
@@ -61,4 +61,13 @@ test('a tokenizer’s process that somebody ends is replaced', async () => {
   for (const pid of encoders) process.kill(pid, 'SIGKILL');
   expect((await engine.generate('17+25=', params)).tokenIds).toHaveLength(4);
   expect(processes().schedulers).toEqual(schedulers);
+});
+
+test('the tokenizers’ processes end with the engine', async () => {
+  const other = await Engine.start({ model: folder, devices: ['cpu'] });
+  const before = processes().encoders;
+  expect(before.length).toBeGreaterThan(0);
+  await other.close();
+  await engine.close();
+  await vi.waitFor(() => expect(before.filter(isRunning)).toEqual([]), { timeout: 60_000 });
 });

@@ -51,7 +51,7 @@ test('a process that somebody ends is no fault of the text, unless it happens tw
   const [pid] = await encode(encoder, `die-once ${path}`);
   expect(pid).toBeGreaterThan(0);
   await expect(encode(encoder, 'die')).rejects.toMatchObject({
-    code: 'ERR_TOKENIZER',
+    code: 'ERR_TEXT_LIMIT',
     message: expect.stringContaining('SIGKILL'),
   });
   expect((await encode(encoder, 'a'))[0]).not.toBe(pid);
