@@ -6,6 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { PermafrostError } from '../protocol/errors.js';
+import { damaged, messageOf } from './checkpoint-files.js';
 import type {
   Encoder,
   EncoderReply,
@@ -14,6 +15,7 @@ import type {
   StartEncoder,
   TokenizerChanges,
 } from './encoder.js';
+import { TOKENIZER_FILE } from './tokenizer-file.js';
 
 const ENTRY = new URL('./encoder-main.js', import.meta.url);
 /** What runs in this process, whatever became of the file that it was: an update may have come. */
@@ -41,7 +43,9 @@ export class EncoderProcess implements Encoder {
 
   complete(changes: TokenizerChanges): Promise<FoundTokens> {
     return this.#inTurn(async () => {
-      const reply = await this.#child.ask({ kind: 'complete', changes });
+      const reply = await this.#child.ask({ kind: 'complete', changes }).catch((cause: unknown) => {
+        throw damaged(TOKENIZER_FILE, messageOf(cause), cause);
+      });
       if (reply.kind !== 'completed') throw failure(reply);
       if (changes.json !== null) this.#json = Buffer.from(changes.json);
       this.#changes = { ...changes, json: null };

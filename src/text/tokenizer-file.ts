@@ -39,9 +39,24 @@ const tokenizerFileSchema = z.looseObject({
 
 export type TokenizerFile = z.output<typeof tokenizerFileSchema>;
 
+const SECTIONS = ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'] as const;
+/** Components in components: the deepest known have four levels, each of them two in JSON. */
+const MAX_DEPTH = 64;
+
 /** @throws ERR_TOKENIZER when the text is no tokenizer.json. */
 export function parseTokenizerFile(text: string): TokenizerFile {
-  return parseJson(TOKENIZER_FILE, text, tokenizerFileSchema);
+  const file = parseJson(TOKENIZER_FILE, text, tokenizerFileSchema);
+  for (const section of SECTIONS) {
+    if (isDeeper(file[section], MAX_DEPTH)) {
+      throw damaged(TOKENIZER_FILE, `${section}: more than ${MAX_DEPTH} levels`);
+    }
+  }
+  return file;
+}
+
+function isDeeper(value: unknown, maxDepth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return maxDepth === 0 || Object.values(value).some((inner) => isDeeper(inner, maxDepth - 1));
 }
 
 /**

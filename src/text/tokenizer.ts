@@ -2,7 +2,7 @@
 
 import { PermafrostError } from '../protocol/errors.js';
 import type { TokenIds, TokenNames } from '../protocol/text-jobs.js';
-import { readTextFile, refused } from './checkpoint-files.js';
+import { damaged, messageOf, readTextFile, refused } from './checkpoint-files.js';
 import type { Encoder, StartEncoder } from './encoder.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
 import { contentOf, type SpecialTokens, type TokenizerConfig } from './special-tokens.js';
@@ -146,6 +146,10 @@ async function assemble(encoder: Encoder, parts: TokenizerParts): Promise<Tokeni
     json: isChanged ? JSON.stringify({ ...file, ...sections }) : null,
     added,
     contents: asked,
+  });
+  // What is put around every text is in this one too.
+  await encoder.encode('', true).catch((cause: unknown) => {
+    throw damaged(TOKENIZER_FILE, `it encodes nothing: ${messageOf(cause)}`, cause);
   });
   const foundOf = new Map(asked.map((content, index) => [content, found[index] ?? null]));
   for (const [content, id] of expected) {

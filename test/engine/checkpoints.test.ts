@@ -133,6 +133,30 @@ describe('a model that is no folder of a checkpoint', () => {
   });
 });
 
+describe('a tokenizer at which the library ends its process', () => {
+  const normalizer = { type: 'Precompiled', precompiled_charsmap: 'AAAA' };
+  const single = [{ SpecialToken: { id: '<nowhere>', type_id: 0 } }];
+  const post_processor = { type: 'TemplateProcessing', single, pair: single, special_tokens: {} };
+  test.each([
+    ['normalizer', { normalizer }, /Precompiled/],
+    ['post_processor', { post_processor }, /it encodes nothing/],
+  ])('for its %s is refused', async (_, sections, message) => {
+    const model = copyOf(TINY);
+    const path = join(model, 'tokenizer.json');
+    const file = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+    writeFileSync(path, JSON.stringify({ ...file, ...sections }));
+    const error = await start(model).then(
+      () => null,
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({
+      code: 'ERR_TOKENIZER',
+      message: expect.stringMatching(/tokenizer\.json is damaged/),
+    });
+    expect(error).toMatchObject({ message: expect.stringMatching(message) });
+  });
+});
+
 describe('what is in place of a file', () => {
   const FILES = ['config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors'];
 

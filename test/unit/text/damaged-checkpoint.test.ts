@@ -21,6 +21,12 @@ const decoderOf = (...decoders: unknown[]) => ({
   decoder: { type: 'Sequence', decoders },
 });
 
+function nested(depth: number): string {
+  const { decoder: _decoder, ...rest } = tokenizer;
+  const inner = '{"type":"Sequence","decoders":['.repeat(depth) + ']}'.repeat(depth);
+  return `${JSON.stringify(rest).slice(0, -1)},"decoder":${inner}}`;
+}
+
 describe('a damaged tokenizer.json', () => {
   test.each([
     ['is cut off', whole.slice(0, whole.length / 2)],
@@ -35,6 +41,7 @@ describe('a damaged tokenizer.json', () => {
     ['has no merges', { ...tokenizer, model: { ...model, merges: undefined } }],
     ['has a broken unigram list', { ...tokenizer, model: { type: 'Unigram', vocab: [['a'], 5] } }],
     ['has an unknown normalizer', { ...tokenizer, normalizer: { type: 'Magic' } }],
+    ['is nested without end', nested(20_000)],
     ['has broken added tokens', { ...tokenizer, added_tokens: [{ id: 1.5, content: 'x' }] }],
     ['has an unknown decoder', { ...tokenizer, decoder: { type: 'Magic' } }],
     [
