@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { Tokenizer as Library } from 'tokenizers';
 import { describe, expect, test } from 'vitest';
 import { detokenize, startState } from '../../../src/text/incremental-detokenizer.js';
+import { cleanSpaces } from '../../../src/text/space-cleanup.js';
 import { findStop } from '../../../src/text/stop-strings.js';
 import { loadTextLayer } from '../../../src/text/text-layer.js';
 import type { Tokenizer } from '../../../src/text/tokenizer.js';
@@ -122,6 +123,78 @@ describe.each(DECODERS)('the decoder %s', (_, decoder) => {
       expect(whole.numTokens === null).toBe(match === null);
     });
     fc.assert(property, runs);
+  });
+});
+
+describe('spaces cleaned up', () => {
+  /** As `transformers` does it. */
+  const clean = (text: string) =>
+    [
+      '.| .',
+      '?| ?',
+      '!| !',
+      ',| ,',
+      "'| ' ",
+      "n't| n't",
+      "'m| 'm",
+      "'s| 's",
+      "'ve| 've",
+      "'re| 're",
+    ]
+      .map((pair) => pair.split('|') as [string, string])
+      .reduce((rest, [content, pattern]) => rest.replaceAll(pattern, content), text);
+  const parts = [
+    ' ',
+    '.',
+    '?',
+    '!',
+    ',',
+    "'",
+    "' ",
+    'n',
+    "n't",
+    "'m",
+    's',
+    "'v",
+    'e',
+    'r',
+    'x',
+    '  ',
+  ];
+  const anyText = fc.array(fc.constantFrom(...parts), { maxLength: 14 });
+
+  test('are so in pieces as in the whole', () => {
+    const property = fc.property(anyText, (pieces) => {
+      let uncleaned = '';
+      let text = '';
+      for (const [index, piece] of pieces.entries()) {
+        const cleaned = cleanSpaces(uncleaned + piece, index === pieces.length - 1);
+        text += cleaned.text;
+        uncleaned = cleaned.rest;
+      }
+      expect(text).toBe(clean(pieces.join('')));
+    });
+    fc.assert(property, { ...runs, numRuns: 20_000 });
+  });
+
+  test('are those of the configuration, but for BPE', async () => {
+    const decoder = { type: 'WordPiece', prefix: '##', cleanup: false };
+    const tokenizer = await load(decodedBy(decoder), { clean_up_tokenization_spaces: true });
+    const library = Library.fromString(JSON.stringify(decodedBy(decoder)));
+    const property = fc.asyncProperty(anyIds, anySizes, async (ids, sizes) => {
+      const expected = clean(await library.decode(ids, true));
+      expect(tokenizer.decode(ids)).toBe(expected);
+      expect(stream(tokenizer, cut(ids, sizes)).text).toBe(expected);
+    });
+    await fc.assert(property, runs);
+  });
+
+  test('of a long run take time in proportion to it', () => {
+    const text = `${' '.repeat(1_000_000)}x${' .'.repeat(500_000)}`;
+    expect(cleanSpaces(text, false)).toEqual({
+      text: text.slice(0, 1_000_001),
+      rest: text.slice(1_000_001),
+    });
   });
 });
 
