@@ -3,8 +3,8 @@
 // their devices when the scheduler is done with it.
 
 import { MAX_STEPS_IN_FLIGHT } from '../../dist/protocol/step-block.js';
-import { Scheduler } from '../../dist/scheduler/scheduler.js';
 import { PretendDevice } from '../../dist/scheduler/pretend-device.js';
+import { Scheduler } from '../../dist/scheduler/scheduler.js';
 
 const LIMITS = {
   numSlots: 256,

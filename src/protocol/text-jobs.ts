@@ -13,8 +13,10 @@ import type { ChatMessage } from './requests.js';
 export interface TextPoolData {
   /** The checkpoint folder. */
   readonly model: string;
-  /** Whether the thread turns texts to ids. */
+  /** Whether the thread gets prompts; otherwise it keeps no tokenizer's process. */
   readonly takesPrompts: boolean;
+  /** What a tokenizer's process may take for one text. */
+  readonly memoryBytes: number;
 }
 
 /** A job on its way to a thread, which says in `progress` how far it has come. */
@@ -23,8 +25,29 @@ export interface ThreadJob<Job> {
   readonly progress: TextProgress;
 }
 
-/** One shared word: 0 = the checkpoint is being loaded, n = row n - 1 is under way. */
+/** What a thread and whoever watches it share: [4] words, by the names of {@link PROGRESS}. */
 export type TextProgress = Int32Array;
+
+export const PROGRESS = {
+  /** Of the thread: 0 = the checkpoint is being loaded, n = row n - 1 is under way. */
+  row: 0,
+  /** Of the thread: the tokenizer's process that is at the row's text; 0 = none, or {@link ENCODER_STARTS}. */
+  encoder: 1,
+  /** Of the watch: what `row` was when it ended that process; 0 = it has not. */
+  cutRow: 2,
+  /** Of the watch: why, as {@link CUT}. */
+  cutReason: 3,
+} as const;
+
+/** One is being started: that takes no time of the row. */
+export const ENCODER_STARTS = -1;
+
+/** Why a row is cut off. */
+export const CUT = { time: 1, memory: 2 } as const;
+
+export function newProgress(): TextProgress {
+  return new Int32Array(new SharedArrayBuffer(4 * Object.keys(PROGRESS).length));
+}
 
 /** What the checkpoint offers for text, or why its files can't be used. */
 export type TextReport =
@@ -58,6 +81,8 @@ export interface PrepareJob {
   readonly templateTimeoutMs: number;
   /** How long one prompt may take before its thread is ended. */
   readonly rowTimeoutMs: number;
+  /** How long before the tokenizer's process is ended that is at it: that long at most. */
+  readonly encodeTimeoutMs: number;
 }
 
 /** In the order of the job's prompts; the last ones may be missing, and are to be asked for again. */

@@ -65,9 +65,33 @@ export class JobBatcher<Row, Result> {
 
   /** Behind all that have the same rank. */
   #insert(waiting: Waiting<Row, Result>): void {
-    let index = this.#waiting.length;
-    while (index > 0 && (this.#waiting[index - 1]?.rank ?? 0) > waiting.rank) index--;
-    this.#waiting.splice(index, 0, waiting);
+    this.#waiting.splice(
+      this.#countWaiting((rank) => rank <= waiting.rank),
+      0,
+      waiting,
+    );
+  }
+
+  /** Rows of a job that run again, in their order, before others that have the same rank. */
+  #putBack(rows: readonly Waiting<Row, Result>[]): void {
+    for (const waiting of [...rows].reverse()) {
+      this.#waiting.splice(
+        this.#countWaiting((rank) => rank < waiting.rank),
+        0,
+        waiting,
+      );
+    }
+  }
+
+  /** How many have ranks that go first: those of the first ones, as they are in order. */
+  #countWaiting(goesFirst: (rank: number) => boolean): number {
+    let [low, high] = [0, this.#waiting.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (goesFirst(this.#waiting[middle]?.rank ?? 0)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #startJobs(): void {
@@ -127,7 +151,7 @@ export class JobBatcher<Row, Result> {
       failAll(job, NO_RESULT);
       return;
     }
-    this.#waiting.unshift(...job.slice(results.length));
+    this.#putBack(job.slice(results.length));
     for (const [index, result] of results.entries()) job[index]?.onResult(result);
   }
 
@@ -146,7 +170,7 @@ export class JobBatcher<Row, Result> {
       const isProved = isSuspect && ((wasAlone && isOverdue) || waiting.numFailures > 1);
       (isProved ? failed : again).push(waiting);
     }
-    this.#waiting.unshift(...again);
+    this.#putBack(again);
     failAll(failed, record);
   }
 }

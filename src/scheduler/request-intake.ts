@@ -17,6 +17,7 @@ import {
   numLongThreads,
   quickLimits,
   rankOfLength,
+  rankOfQuickLength,
   type TextLimits,
 } from './text-limits.js';
 import type { TextPool } from './text-pool.js';
@@ -86,6 +87,7 @@ export class RequestIntake {
         maxRowsPerJob: MAX_PROMPTS_PER_JOB,
         maxJobs: numThreads,
         isWanted,
+        rankOf: ({ length }) => rankOfQuickLength(length, now()),
       },
       onSchedulerChanged,
     );

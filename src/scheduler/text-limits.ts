@@ -14,6 +14,8 @@ const MEMORY_SHARE = 4;
 const MAX_QUICK_LENGTH = 1 << 14;
 /** What seems soon done and isn't by then is carried out among what takes long. */
 const QUICK_ROW_TIMEOUT_MS = 2000;
+/** Less than that: a tokenizer's process is sooner replaced than a thread. */
+const QUICK_ENCODE_TIMEOUT_MS = 500;
 const QUICK_TEMPLATE_TIMEOUT_MS = 250;
 const TEMPLATE_TIMEOUT_MS = 2000;
 /** For each of so many characters, a text has the time of the option again. */
@@ -36,6 +38,7 @@ export function numLongThreads({ numThreads }: Pick<TextLimits, 'numThreads'>): 
 export interface PrepareLimits {
   readonly templateTimeoutMs: number;
   readonly rowTimeoutMs: number;
+  readonly encodeTimeoutMs: number;
 }
 
 type TextConfig = Pick<EngineConfig, 'textThreads' | 'textMemoryBytes' | 'textTimeoutMs'>;
@@ -66,14 +69,17 @@ export function quickLimits(timeoutMs: number): PrepareLimits {
   return {
     templateTimeoutMs: Math.min(QUICK_TEMPLATE_TIMEOUT_MS, timeoutMs),
     rowTimeoutMs: Math.min(QUICK_ROW_TIMEOUT_MS, timeoutMs),
+    encodeTimeoutMs: Math.min(QUICK_ENCODE_TIMEOUT_MS, timeoutMs),
   };
 }
 
 /** For one prompt among those that take long. */
 export function longLimits(timeoutMs: number, length: number): PrepareLimits {
+  const rowTimeoutMs = timeoutMs * (1 + Math.floor(length / LENGTH_PER_TIMEOUT));
   return {
     templateTimeoutMs: Math.min(TEMPLATE_TIMEOUT_MS, timeoutMs),
-    rowTimeoutMs: timeoutMs * (1 + Math.floor(length / LENGTH_PER_TIMEOUT)),
+    rowTimeoutMs,
+    encodeTimeoutMs: rowTimeoutMs,
   };
 }
 
@@ -87,6 +93,14 @@ export function isQuickLength(length: number): boolean {
  */
 export function rankOfLength(length: number, nowMs: number): number {
   return nowMs + length / LENGTH_PER_MS;
+}
+
+/**
+ * The same among what seems soon done, and may not be: the shorter a prompt, the less can it be that,
+ * and the less is it to wait for others that are.
+ */
+export function rankOfQuickLength(length: number, nowMs: number): number {
+  return nowMs + length;
 }
 
 /** About how many characters a prompt has; other values count as some. */

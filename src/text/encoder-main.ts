@@ -14,12 +14,12 @@ function kill(): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-/** A system without memory is to end this process, and not the one that has the model. */
-function goFirst(): void {
+/** A system that is out of memory ends this process, and not one that others need. */
+function offerFirst(): void {
   try {
     writeFileSync('/proc/self/oom_score_adj', '1000');
   } catch {
-    // Without a file system of processes the system chooses.
+    // The system has no such file, and chooses by itself.
   }
 }
 
@@ -38,10 +38,10 @@ async function answer(request: EncoderRequest): Promise<EncoderReply | null> {
   return { kind: 'encoded', tokenIds: await encoder.encode(text, addSpecialTokens) };
 }
 
+offerFirst();
 // What a terminal or a service manager sends to everybody is answered elsewhere.
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => {});
 process.on('disconnect', kill);
-goFirst();
 process.on('message', (request: EncoderRequest) => {
   answer(request)
     .catch((error: unknown): EncoderReply => {

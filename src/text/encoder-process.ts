@@ -11,8 +11,8 @@ import type {
   Encoder,
   EncoderReply,
   EncoderRequest,
+  EncoderWatch,
   FoundTokens,
-  StartEncoder,
   TokenizerChanges,
 } from './encoder.js';
 import { TOKENIZER_FILE } from './tokenizer-file.js';
@@ -22,20 +22,25 @@ const ENTRY = new URL('./encoder-main.js', import.meta.url);
 const OWN_EXECUTABLE = '/proc/self/exe';
 const MAX_PRINTED = 4096;
 
-export const startEncoderProcess: StartEncoder = (json) => new EncoderProcess(json);
+interface EncoderProcessOptions {
+  readonly watch?: EncoderWatch | undefined;
+  /** What the process runs. */
+  readonly entry?: URL;
+}
 
 /** Encodes in a child process. */
 export class EncoderProcess implements Encoder {
   readonly #entry: URL;
+  readonly #watch: EncoderWatch | null;
   /** As bytes: it may be needed again, and is smaller so. */
   #json: Buffer;
   #changes: TokenizerChanges | null = null;
   #child: EncoderChild;
   #lastTurn: Promise<unknown> = Promise.resolve();
 
-  /** @param entry What the process runs. */
-  constructor(json: string, entry = ENTRY) {
+  constructor(json: string, { watch, entry = ENTRY }: EncoderProcessOptions = {}) {
     this.#entry = entry;
+    this.#watch = watch ?? null;
     this.#json = Buffer.from(json);
     this.#child = new EncoderChild(entry);
     this.#child.tell({ kind: 'load', json });
@@ -58,7 +63,7 @@ export class EncoderProcess implements Encoder {
     return this.#inTurn(async () => {
       const reply = await this.#ask(request).catch((error: unknown) => {
         // What somebody else ended is no fault of the text, unless it happens again.
-        if (error instanceof EncoderEnd && !error.isOwnFault) return this.#ask(request);
+        if (error instanceof EncoderEnd && !error.isOwnFault) return this.#askAgain(request);
         throw error;
       });
       if (reply.kind !== 'encoded') throw failure(reply);
@@ -72,10 +77,28 @@ export class EncoderProcess implements Encoder {
 
   async #ask(request: EncoderRequest): Promise<EncoderReply> {
     if (this.#child.hasEnded) await this.#restart();
-    return this.#child.ask(request);
+    this.#watch?.began(this.#child.pid);
+    try {
+      return await this.#child.ask(request);
+    } catch (error) {
+      throw this.#watch?.cutError() ?? error;
+    } finally {
+      this.#watch?.ended();
+    }
+  }
+
+  async #askAgain(request: EncoderRequest): Promise<EncoderReply> {
+    try {
+      return await this.#ask(request);
+    } catch (cause) {
+      if (!(cause instanceof EncoderEnd) || cause.isOwnFault) throw cause;
+      const message = `the tokenizer's process was lost twice at this text, with nothing else to do: ${cause.message}; leave it out`;
+      throw new PermafrostError('ERR_POISONED', message, { cause });
+    }
   }
 
   async #restart(): Promise<void> {
+    this.#watch?.starting();
     this.#child = new EncoderChild(this.#entry);
     this.#child.tell({ kind: 'load', json: this.#json.toString() });
     if (this.#changes === null) return;
@@ -151,6 +174,11 @@ class EncoderChild {
         new EncoderEnd(this.#lastWords() ?? describeExit(code, signal), { signal, isOwnFault }),
       );
     });
+  }
+
+  /** 0: there is none. */
+  get pid(): number {
+    return this.#process.pid ?? 0;
   }
 
   get hasEnded(): boolean {

@@ -1,6 +1,6 @@
 /** What turns text to ids: the tokenizer library, in this process or in one of its own. */
 
-import type { ErrorRecord } from '../protocol/errors.js';
+import type { ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { AddedToken } from './special-tokens.js';
 
 /** What the files beside tokenizer.json change in it. */
@@ -36,6 +36,18 @@ export interface Encoder {
    */
   encode(text: string, addSpecialTokens: boolean): Promise<Int32Array>;
   close(): void;
+}
+
+/** Who may end an encoder's process while it is at a text. */
+export interface EncoderWatch {
+  /** A process is being started for the next text. */
+  starting(): void;
+  /** This process is at a text from now on. */
+  began(pid: number): void;
+  /** No process is, any more. */
+  ended(): void;
+  /** Why the text was cut off, when it was. */
+  cutError(): PermafrostError | null;
 }
 
 /** Begins to load a tokenizer.json, given as its text. */

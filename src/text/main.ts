@@ -19,26 +19,31 @@ import type {
   TextProgress,
   ThreadJob,
 } from '../protocol/text-jobs.js';
-import { startEncoderProcess } from './encoder-process.js';
+import { CutRows } from './cut-rows.js';
+import { EncoderProcess } from './encoder-process.js';
 import { loadTextLayer, type TextLayer } from './text-layer.js';
 import { createTextTasks } from './text-tasks.js';
 
-const { model, takesPrompts } = workerData as TextPoolData;
-const tasks = createTextTasks(load());
-
-async function load(): Promise<TextLayer> {
-  const layer = await loadTextLayer(model, startEncoderProcess);
-  // It would start again for a prompt.
-  if (!takesPrompts) layer.tokenizer?.close();
-  return layer;
-}
+const { model, takesPrompts, memoryBytes } = workerData as TextPoolData;
+const cutRows = new CutRows(memoryBytes);
+const loading = loadTextLayer(model, (json) => new EncoderProcess(json, { watch: cutRows }));
+const tasks = createTextTasks(loading.then(keepEncoder));
 
 export const { describe } = tasks;
-export const prepare = onThread<PrepareJob, PreparedRow>(tasks.prepare);
+export const prepare = onThread<PrepareJob, PreparedRow>((job, progress) => {
+  cutRows.beginJob(job, progress);
+  return tasks.prepare(job, progress);
+});
 export const detokenize = onThread<DetokenizeJob, DetokenizedRow>(tasks.detokenize);
 export const decode = onThread<DecodeJob, DecodedRow>(tasks.decode);
 export const nameTokens = onThread<NameTokensJob, NamedRow>(tasks.nameTokens);
 export const maskTokens = onThread<MaskJob, MaskedRow>(tasks.maskTokens);
+
+/** A process that nobody will ask takes only memory. */
+function keepEncoder(layer: TextLayer): TextLayer {
+  if (!takesPrompts) layer.tokenizer?.close();
+  return layer;
+}
 
 /** A task as piscina calls it: with one argument. */
 function onThread<Job, Row>(

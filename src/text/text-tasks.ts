@@ -2,23 +2,24 @@
 
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
-import type {
-  DecodedRow,
-  DecodeRow,
-  DetokenizedRow,
-  DetokenizeRow,
-  DetokenizerState,
-  MaskedRow,
-  MaskJob,
-  MaskRow,
-  NamedRow,
-  PreparedRow,
-  TextProgress,
-  TextPrompt,
-  TextReport,
-  TextState,
-  TextTasks,
-  TokenIds,
+import {
+  type DecodedRow,
+  type DecodeRow,
+  type DetokenizedRow,
+  type DetokenizeRow,
+  type DetokenizerState,
+  type MaskedRow,
+  type MaskJob,
+  type MaskRow,
+  type NamedRow,
+  PROGRESS,
+  type PreparedRow,
+  type TextProgress,
+  type TextPrompt,
+  type TextReport,
+  type TextState,
+  type TextTasks,
+  type TokenIds,
 } from '../protocol/text-jobs.js';
 import type { ChatTemplate } from './chat-template.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
@@ -46,7 +47,7 @@ export function createTextTasks(loading: Promise<TextLayer>, now = monotonicMs):
     const endMs = now() + sliceMs;
     for (const [index, row] of rows.entries()) {
       if (index > 0 && now() > endMs) break;
-      if (progress !== undefined) Atomics.store(progress, 0, index + 1);
+      if (progress !== undefined) Atomics.store(progress, PROGRESS.row, index + 1);
       try {
         results.push('code' in layer ? { error: layer } : await work(layer, row));
       } catch (error) {

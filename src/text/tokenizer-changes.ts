@@ -4,6 +4,7 @@
  * can't be carried out is refused.
  */
 
+import { refused } from './checkpoint-files.js';
 import { readPostProcessor } from './post-processor.js';
 import { readPrefixSpace } from './prefix-space.js';
 import {
@@ -14,7 +15,6 @@ import {
   type SpecialTokens,
   type TokenizerConfig,
 } from './special-tokens.js';
-import { refused } from './checkpoint-files.js';
 import type { TokenizerFile } from './tokenizer-file.js';
 
 const CONFIG_FILE = 'tokenizer_config.json';

@@ -5,7 +5,6 @@ import { closeSync, constants, openSync, readFileSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { idsOf, longLines, readRows, waitForBytes } from './batch-command.js';
-import { CLI } from './engines.js';
 import {
   namedPipe,
   ON_TINY,
@@ -13,6 +12,7 @@ import {
   startCommand,
   temporaryFolder,
 } from './command-process.js';
+import { CLI } from './engines.js';
 
 const READY = 'collect ';
 const NOTICE = 'the rows that run get 10 s to finish';

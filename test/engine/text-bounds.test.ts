@@ -40,6 +40,30 @@ test('a text that never ends costs one request, and no restart', async () => {
   expect(engine.restarts).toEqual([]);
 });
 
+test('a JSON schema that never ends, or takes the process down, costs one request', async () => {
+  const options = { model: TINY, devices: ['cpu'], textTimeoutMs: 5000 };
+  await using engine = await DisturbedEngine.start(options);
+  const asked = (title: string) => ({
+    prompt: '1+1=',
+    params: {
+      ...GREEDY,
+      responseFormat: { type: 'json_schema', schema: { title, type: 'boolean' } } as const,
+    },
+  });
+  const requests = [...sums(3), asked('a'), asked('LOOP'), asked('b'), ...sums(3)];
+  const expected = ['true', 'false'];
+  const ends = await endsOf(engine.batch(requests));
+  expect(ends[4]).toBe('ERR_TEXT_LIMIT');
+  for (const index of [3, 5]) expect(expected).toContain(ends[index]);
+  expect(ends.filter((end) => end.startsWith('ERR_'))).toHaveLength(1);
+  expect(engine.restarts).toEqual([]);
+
+  const again = await endsOf(engine.batch([...sums(3), asked('a'), asked('KILL'), ...sums(3)]));
+  expect(again[4]).toBe('ERR_POISONED');
+  expect(again.filter((end) => end.startsWith('ERR_'))).toHaveLength(1);
+  expect(engine.restarts).toHaveLength(3);
+});
+
 test('a chat template that loops costs the requests that make it, one by one', async () => {
   const model = join(folder, 'looping');
   cpSync(TINY, model, { recursive: true });
@@ -69,6 +93,47 @@ test('a chat template that loops costs the requests that make it, one by one', a
     const signal = AbortSignal.timeout(50);
     const ended = await engine.generate(chat('loop').prompt, { ...GREEDY, signal });
     expect(ended.finishReason).toBe('abort');
+  } finally {
+    await engine.close();
+  }
+});
+
+test('a chat template that grows without end costs the requests that make it', async () => {
+  const model = join(folder, 'growing');
+  cpSync(TINY, model, { recursive: true });
+  const bombs = {
+    write: "{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
+    double:
+      "{% set ns = namespace(x='x') %}{% for a in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+    keep: '{% set ns = namespace(x=[]) %}{% for a in range(99) %}{% for b in range(99999) %}{% set ns.x = [ns.x, {"a": [b]}] %}{% endfor %}{% endfor %}',
+    nest: '{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}',
+  };
+  const branches = Object.entries(bombs).map(([name, bomb]) => {
+    return `{% if messages[0].content == '${name}' %}${bomb}{% endif %}`;
+  });
+  const template = `${branches.join('')}{{ messages[0].content }}`;
+  writeFileSync(join(model, 'chat_template.jinja'), template);
+  const engine = await Engine.start({
+    model,
+    devices: ['cpu'],
+    textMemoryBytes: 1 << 26,
+    on: { restart: ({ reason }) => expect.unreachable(reason) },
+  });
+  try {
+    const names = Object.keys(bombs);
+    const contents = names.flatMap((name, index) => [name, `${index}+1=`]);
+    const ends = await endsOf(
+      engine.batch(
+        contents.map((content) => ({
+          prompt: { messages: [{ role: 'user', content }] },
+          params: GREEDY,
+        })),
+      ),
+    );
+    expect(ends.map((end) => end === 'ERR_TEXT_LIMIT')).toEqual(
+      contents.map((content) => names.includes(content)),
+    );
+    expect(ends.filter((end) => end.startsWith('ERR_'))).toHaveLength(names.length);
   } finally {
     await engine.close();
   }

@@ -22,14 +22,17 @@ import type {
   TextTasks,
   ThreadJob,
 } from '../../protocol/text-jobs.js';
+import { tookTooLong, tookTooMuchMemory } from '../../protocol/text-limit-errors.js';
 import { numLongThreads } from '../text-limits.js';
 import { TextJobError, type TextPool } from '../text-pool.js';
 import { JobWatch } from './job-watch.js';
 import { createPool } from './pool-threads.js';
+import { killProcess, residentBytes } from './process-memory.js';
 
 const ENTRY = new URL('../../text/main.js', import.meta.url);
 const LOOKS_PER_TIMEOUT = 8;
-const MAX_LOOK_INTERVAL_MS = 250;
+/** In so long a process takes some hundred megabytes at most. */
+const MAX_LOOK_INTERVAL_MS = 50;
 
 export interface ThreadTextPoolOptions {
   readonly model: string;
@@ -47,6 +50,7 @@ export interface ThreadTextPoolOptions {
 interface RunOptions {
   readonly name: keyof TextTasks;
   readonly rowTimeoutMs: number;
+  readonly encodeTimeoutMs?: number;
   readonly isWanted?: (() => boolean) | undefined;
 }
 
@@ -55,8 +59,10 @@ export class ThreadTextPool implements TextPool {
   readonly #options: ThreadTextPoolOptions;
   /** Prompts that are soon done. */
   readonly #quick: Piscina;
-  /** Long prompts, and schemas of which nobody knows what they take. Starts with the first one. */
+  /** Long prompts. Starts with the first one. */
   readonly #long: Piscina;
+  /** Schemas of which nobody knows what they take. Starts with the first one. */
+  readonly #schemas: Piscina;
   /** What running requests wait for: their texts, and the masks of schemas that are soon compiled. */
   readonly #running: Piscina;
   #isDestroyed = false;
@@ -66,20 +72,29 @@ export class ThreadTextPool implements TextPool {
     this.#options = options;
     this.#quick = this.#createPool(numThreads, numThreads, true);
     this.#long = this.#createPool(0, numLongThreads(options), true);
+    this.#schemas = this.#createPool(0, numLongThreads(options), false);
     this.#running = this.#createPool(1, 1, false);
   }
 
-  describe(): Promise<TextReport> {
-    return this.#quick.run(undefined, { name: 'describe' });
+  async describe(): Promise<TextReport> {
+    try {
+      const report: TextReport = await this.#quick.run(undefined, { name: 'describe' });
+      return report;
+    } catch (error) {
+      if (!isOutOfMemory(error)) throw error;
+      const message = `textMemoryBytes: the tokenizer takes more than ${this.#options.memoryBytes} bytes; raise it`;
+      throw new PermafrostError('ERR_BAD_OPTION', message, { cause: error });
+    }
   }
 
   prepare(job: PrepareJob, isWanted?: () => boolean): Promise<readonly PreparedRow[]> {
     const pool = job.isLong ? this.#long : this.#quick;
-    return this.#run(pool, job, { name: 'prepare', rowTimeoutMs: job.rowTimeoutMs, isWanted });
+    const { rowTimeoutMs, encodeTimeoutMs } = job;
+    return this.#run(pool, job, { name: 'prepare', rowTimeoutMs, encodeTimeoutMs, isWanted });
   }
 
   maskTokens(job: MaskJob, isWanted?: () => boolean): Promise<readonly MaskedRow[]> {
-    const pool = job.isLong ? this.#long : this.#running;
+    const pool = job.isLong ? this.#schemas : this.#running;
     return this.#run(pool, job, { name: 'maskTokens', rowTimeoutMs: job.rowTimeoutMs, isWanted });
   }
 
@@ -97,12 +112,16 @@ export class ThreadTextPool implements TextPool {
 
   async destroy(): Promise<void> {
     this.#isDestroyed = true;
-    await Promise.all([this.#quick, this.#long, this.#running].map((pool) => pool.destroy()));
+    await Promise.all(this.#pools.map((pool) => pool.destroy()));
+  }
+
+  get #pools(): readonly Piscina[] {
+    return [this.#quick, this.#long, this.#schemas, this.#running];
   }
 
   #createPool(minThreads: number, maxThreads: number, takesPrompts: boolean): Piscina {
     const { model, memoryBytes, entry = ENTRY } = this.#options;
-    const workerData: TextPoolData = { model, takesPrompts };
+    const workerData: TextPoolData = { model, takesPrompts, memoryBytes };
     return createPool({ entry, task: 'describe', minThreads, maxThreads, workerData, memoryBytes });
   }
 
@@ -121,13 +140,22 @@ export class ThreadTextPool implements TextPool {
   async #run<Job, Result>(
     pool: Piscina,
     job: Job,
-    { name, rowTimeoutMs, isWanted }: RunOptions,
+    { name, rowTimeoutMs, encodeTimeoutMs, isWanted }: RunOptions,
   ): Promise<Result> {
-    const watch = new JobWatch(rowTimeoutMs, this.#options.now, isWanted);
+    const { now, memoryBytes } = this.#options;
+    const processes = { memoryOf: residentBytes, kill: killProcess };
+    const watch = new JobWatch({
+      rowTimeoutMs,
+      encodeTimeoutMs,
+      memoryBytes,
+      now,
+      isWanted,
+      ...processes,
+    });
     const ending = new AbortController();
     const intervalMs = Math.min(MAX_LOOK_INTERVAL_MS, rowTimeoutMs / LOOKS_PER_TIMEOUT);
     const timer = setInterval(() => {
-      if (watch.isOverdue()) ending.abort();
+      if (watch.isOver()) ending.abort();
     }, intervalMs);
     const threadJob: ThreadJob<Job> = { job, progress: watch.progress };
     try {
@@ -135,7 +163,7 @@ export class ThreadTextPool implements TextPool {
       return result;
     } catch (error) {
       const isOverdue = ending.signal.aborted;
-      const record = isOverdue ? overdue(rowTimeoutMs) : this.#recordOf(error);
+      const record = isOverdue ? tookTooLong(rowTimeoutMs) : this.#recordOf(error);
       throw new TextJobError(record, watch.rowIndex, isOverdue);
     } finally {
       clearInterval(timer);
@@ -143,19 +171,13 @@ export class ThreadTextPool implements TextPool {
   }
 
   #recordOf(error: unknown): ErrorRecord {
-    if (!(error instanceof Error) || !('code' in error)) return PermafrostError.toRecord(error);
-    if (error.code !== 'ERR_WORKER_OUT_OF_MEMORY') return PermafrostError.toRecord(error);
-    const { memoryBytes } = this.#options;
-    return {
-      code: 'ERR_TEXT_LIMIT',
-      message: `its text work took more than ${memoryBytes} bytes of memory; raise textMemoryBytes`,
-    };
+    if (!isOutOfMemory(error)) return PermafrostError.toRecord(error);
+    return tookTooMuchMemory(this.#options.memoryBytes);
   }
 }
 
-function overdue(rowTimeoutMs: number): ErrorRecord {
-  const message = `its text work was not done after ${Math.round(rowTimeoutMs)} ms; raise textTimeoutMs`;
-  return { code: 'ERR_TEXT_LIMIT', message };
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY';
 }
 
 function throwRecord(error: unknown): never {

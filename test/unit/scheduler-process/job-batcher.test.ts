@@ -108,6 +108,25 @@ describe('text jobs', () => {
     expect(batcher.jobs.flat()).toEqual(['b1', 'd5', 'a9', 'c9']);
   });
 
+  it('take what comes meanwhile before rows that run again, if it has a lower rank', async () => {
+    const options = { rankOf: (row: string) => Number(row.slice(1)) };
+    let release = (): void => {};
+    const answer: Answer = async (rows) => {
+      if (rows.length > 2) await new Promise<void>((resolve) => (release = resolve));
+      return done(rows.slice(0, 1));
+    };
+    const batcher = new Batcher(answer, options);
+    await batcher.add('a5', 'b5', 'c7');
+    await batcher.add('d1', 'e5', 'f6');
+    release();
+    await batcher.add();
+    while (batcher.results.length < 6) {
+      release();
+      await batcher.add();
+    }
+    expect(batcher.results.map(([row]) => row)).toEqual(['a5', 'd1', 'b5', 'e5', 'f6', 'c7']);
+  });
+
   it('have rows of one group, in the order of the first of each', async () => {
     const options = { groupOf: (row: string) => row.slice(0, 1) };
     const batcher = new Batcher(async (rows) => done(rows), options);

@@ -1,6 +1,7 @@
 // What the threads of pools.test.ts run. A device's `model` says how its thread ends.
 
 import { existsSync, writeFileSync } from 'node:fs';
+import { workerData } from 'node:worker_threads';
 import { Packr } from 'msgpackr';
 
 const packr = new Packr({ moreTypes: true, useRecords: false });
@@ -36,7 +37,7 @@ export async function prepare({ job, progress }) {
     if (action === 'begin') writeFileSync(path, '');
     if (action === 'loop' || action === 'begin') for (;;);
     if (action === 'wait') while (!existsSync(path));
-    if (action === 'grow') for (const kept = []; ; ) kept.push(kept.map((one) => ({ one })), [1]);
+    if (action === 'grow') grow();
   }
   return job.prompts.map(() => ({ tokenIds: new Int32Array([7]) }));
 }
@@ -53,4 +54,10 @@ export function nameTokens({ job }) {
   process.exit(1);
 }
 
-export function describe() {}
+export function describe() {
+  if (workerData.model === 'grow') grow();
+}
+
+function grow() {
+  for (const kept = []; ; ) kept.push(kept.map((one) => ({ one })), [1]);
+}

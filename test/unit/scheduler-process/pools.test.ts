@@ -73,9 +73,9 @@ describe('a text job', () => {
   const folder = mkdtempSync(join(tmpdir(), 'permafrost-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  function openTextPool(now = monotonicMs): ThreadTextPool {
+  function openTextPool(now = monotonicMs, model = 'unused'): ThreadTextPool {
     const limits = { numThreads: 1, memoryBytes: 2 ** 26, rowTimeoutMs: 60_000 };
-    const pool = new ThreadTextPool({ ...limits, model: 'unused', now, entry: ENTRY });
+    const pool = new ThreadTextPool({ ...limits, model, now, entry: ENTRY });
     opened.push(pool);
     return pool;
   }
@@ -85,6 +85,7 @@ describe('a text job', () => {
     isLong: false,
     templateTimeoutMs: 60_000,
     rowTimeoutMs,
+    encodeTimeoutMs: rowTimeoutMs,
   });
   const waitFor = async (isTrue: () => boolean): Promise<void> => {
     while (!isTrue()) await nextTurn();
@@ -124,6 +125,13 @@ describe('a text job', () => {
     const failure = { rowIndex: 0, record: { code: 'ERR_TEXT_LIMIT' } };
     await expect(pool.prepare(jobOf(['grow']))).rejects.toMatchObject(failure);
     expect(await pool.prepare(jobOf(['stay']))).toEqual([row]);
+  });
+
+  it('is impossible when the tokenizer alone takes too much memory, and an option is named', async () => {
+    await expect(openTextPool(monotonicMs, 'grow').describe()).rejects.toMatchObject({
+      code: 'ERR_BAD_OPTION',
+      message: 'textMemoryBytes: the tokenizer takes more than 67108864 bytes; raise it',
+    });
   });
 
   it('that takes long holds up neither prompts nor the texts of running requests', async () => {

@@ -1,10 +1,12 @@
 /** Text work that takes long, and who need not wait for it. */
 
 import { describe, expect, it } from 'vitest';
+import { CUT, ENCODER_STARTS, newProgress, PROGRESS } from '../../../src/protocol/text-jobs.js';
 import { JobWatch } from '../../../src/scheduler/pools/job-watch.js';
 import { SchemaSpeeds } from '../../../src/scheduler/schema-speeds.js';
 import { resolveTextLimits } from '../../../src/scheduler/text-limits.js';
 import { TextJobError } from '../../../src/scheduler/text-pool.js';
+import { CutRows } from '../../../src/text/cut-rows.js';
 import { configOf } from './engine-config.js';
 import { Harness } from './harness.js';
 
@@ -55,6 +57,16 @@ describe('a prompt', () => {
     await harness.settle();
     const order = harness.text.prepareJobs.map(({ prompts }) => String(prompts[0]).length);
     expect(order).toEqual([20_000, 25_000, 30_000, 40_000, 50_000, 90_000, 21_000]);
+  });
+
+  it('that is short goes before longer ones that may not be soon done', async () => {
+    const harness = new Harness({ limits: { maxModelLen: 60_000, numBlocks: 60_000 } });
+    const lengths = [9000, 14_000, 3, 9000, 200];
+    harness.submit(...lengths.map((length, key) => ({ key: key + 1, prompt: 'x'.repeat(length) })));
+    await harness.settle();
+    const [job] = harness.text.prepareJobs;
+    const order = job?.prompts.map((prompt) => String(prompt).length);
+    expect(order).toEqual([3, 200, 9000, 9000, 14_000]);
   });
 
   it('that is not soon done though short gets its time among the long ones', async () => {
@@ -170,6 +182,22 @@ describe('a JSON schema', () => {
     expect(lanes.slice(3).filter(([isLong]) => !isLong)).toEqual([]);
   });
 
+  it('that is being compiled keeps neither a signal nor a deadline waiting', async () => {
+    const harness = new Harness({ eosTokenIds: [EOS] });
+    harness.text.hold('maskTokens');
+    harness.submit(
+      { key: 1, params: { responseFormat: format(9) } },
+      { key: 2, params: { responseFormat: format(8) }, deadlineAtMs: 50 },
+    );
+    await harness.settle();
+    harness.engine.abort([1]);
+    await harness.settle();
+    expect(harness.done(1).choices[0]).toMatchObject({ finishReason: 'abort', text: '' });
+    harness.nowMs = 51;
+    while (harness.outcomes().length < 2) await harness.settle();
+    expect(harness.done(2).choices[0]).toMatchObject({ finishReason: 'deadline', text: '' });
+  });
+
   it('that never ends holds up no other one', async () => {
     const harness = new Harness({ eosTokenIds: [EOS] });
     const { maskTokens } = harness.text;
@@ -200,14 +228,31 @@ describe('a JSON schema', () => {
 });
 
 describe('a watched job', () => {
-  it('is late when one row is under way for too long, not when many are', () => {
-    let nowMs = 0;
-    const watch = new JobWatch(100, () => nowMs);
-    const look = (ms: number, state: number) => {
-      nowMs += ms;
-      Atomics.store(watch.progress, 0, state);
-      return watch.isOverdue();
+  /** A job and what its thread, its tokenizer's process and the clock do. */
+  function watchedJob({ rowTimeoutMs = 100, encodeTimeoutMs = 50, memoryBytes = 1000 } = {}) {
+    const job = { nowMs: 0, isWanted: true, bytes: 5000, killed: [] as number[] };
+    const watch = new JobWatch({
+      rowTimeoutMs,
+      encodeTimeoutMs,
+      memoryBytes,
+      now: () => job.nowMs,
+      isWanted: () => job.isWanted,
+      memoryOf: () => job.bytes,
+      kill: (pid) => job.killed.push(pid),
+    });
+    /** What the thread says, and some time later the verdict. */
+    const look = (ms: number, row: number, encoder = 0) => {
+      Atomics.store(watch.progress, PROGRESS.row, row);
+      Atomics.store(watch.progress, PROGRESS.encoder, encoder);
+      job.nowMs += ms;
+      return watch.isOver();
     };
+    const cuts = () => [watch.progress[PROGRESS.cutRow], watch.progress[PROGRESS.cutReason]];
+    return Object.assign(job, { watch, look, cuts });
+  }
+
+  it('ends its thread when one row is under way for too long, not when many are', () => {
+    const { look, watch } = watchedJob();
     // The thread loads its checkpoint.
     expect(look(10_000, 0)).toBe(false);
     for (let row = 1; row < 50; row++) expect(look(90, row)).toBe(false);
@@ -215,25 +260,80 @@ describe('a watched job', () => {
     expect(look(1, 49)).toBe(true);
     expect(watch.rowIndex).toBe(48);
   });
+
+  it('ends the tokenizer’s process instead, when that is at the row', () => {
+    const { look, cuts, killed } = watchedJob();
+    look(0, 3, 77);
+    expect(look(50, 3, 77)).toBe(false);
+    expect(killed).toEqual([]);
+    expect(look(1, 3, 77)).toBe(false);
+    expect([killed, cuts()]).toEqual([[77], [3, CUT.time]]);
+    // The thread tells by itself, once, and goes on with the next row.
+    expect(look(50, 3, 77)).toBe(false);
+    expect(look(40, 4, 78)).toBe(false);
+    expect(killed).toEqual([77]);
+    look(0, 5, 0);
+    expect(look(101, 5, 0)).toBe(true);
+  });
+
+  it('ends a thread that does not hear of that', () => {
+    const { look, killed } = watchedJob();
+    look(0, 1, 77);
+    look(101, 1, 77);
+    expect(look(5000, 1, 77)).toBe(false);
+    expect(look(1, 1, 77)).toBe(true);
+    expect(killed).toEqual([77]);
+  });
+
+  it('has time for its tokenizer’s next process', () => {
+    const { look, killed } = watchedJob();
+    for (let turn = 0; turn < 9; turn++) expect(look(90, 1, ENCODER_STARTS)).toBe(false);
+    expect(look(50, 1, 77)).toBe(false);
+    expect(killed).toEqual([]);
+  });
+
+  it('ends a process that takes too much memory for one row, more than it had', () => {
+    const job = watchedJob();
+    const { look, cuts, killed } = job;
+    look(1, 1, 77);
+    job.bytes += 900;
+    look(1, 1, 77);
+    look(1, 2, 77);
+    job.bytes += 900;
+    look(1, 2, 77);
+    expect(killed).toEqual([]);
+    job.bytes += 101;
+    expect(look(1, 2, 77)).toBe(false);
+    expect([killed, cuts()]).toEqual([[77], [2, CUT.memory]]);
+  });
+
+  it('ends what works for nobody, a second later', () => {
+    const job = watchedJob({ rowTimeoutMs: 60_000, encodeTimeoutMs: 60_000 });
+    const { look, killed } = job;
+    expect(look(5000, 1)).toBe(false);
+    job.isWanted = false;
+    expect(look(1000, 1)).toBe(false);
+    expect(look(1, 1, 77)).toBe(false);
+    expect(killed).toEqual([77]);
+  });
 });
 
-describe('a job that nobody wants any more', () => {
-  it('is late a second after that, also when its rows are in time', () => {
-    let nowMs = 0;
-    let isWanted = true;
-    const watch = new JobWatch(
-      60_000,
-      () => nowMs,
-      () => isWanted,
-    );
-    Atomics.store(watch.progress, 0, 1);
-    nowMs = 5000;
-    expect(watch.isOverdue()).toBe(false);
-    isWanted = false;
-    nowMs = 6000;
-    expect(watch.isOverdue()).toBe(false);
-    nowMs = 6001;
-    expect(watch.isOverdue()).toBe(true);
+describe('a row that is cut off', () => {
+  const progress = newProgress();
+  const rows = new CutRows(500);
+  rows.beginJob({ encodeTimeoutMs: 2000 }, progress);
+
+  it('is told why, and a row that is not is none', () => {
+    Atomics.store(progress, PROGRESS.row, 2);
+    expect(rows.cutError()).toBeNull();
+    Atomics.store(progress, PROGRESS.cutRow, 2);
+    Atomics.store(progress, PROGRESS.cutReason, CUT.memory);
+    expect(rows.cutError()).toMatchObject({ code: 'ERR_TEXT_LIMIT' });
+    expect(rows.cutError()?.message).toContain('500 bytes');
+    Atomics.store(progress, PROGRESS.cutReason, CUT.time);
+    expect(rows.cutError()?.message).toContain('2000 ms');
+    Atomics.store(progress, PROGRESS.row, 3);
+    expect(rows.cutError()).toBeNull();
   });
 });
 

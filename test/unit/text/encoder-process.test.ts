@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
-import type { TokenizerChanges } from '../../../src/text/encoder.js';
+import { PermafrostError } from '../../../src/protocol/errors.js';
+import type { EncoderWatch, TokenizerChanges } from '../../../src/text/encoder.js';
 import { EncoderProcess } from '../../../src/text/encoder-process.js';
 import { plainToken } from '../../../src/text/special-tokens.js';
 
@@ -15,7 +16,7 @@ const CHANGES: TokenizerChanges = {
 };
 
 async function start(): Promise<EncoderProcess> {
-  const encoder = new EncoderProcess('{}', ENTRY);
+  const encoder = new EncoderProcess('{}', { entry: ENTRY });
   onTestFinished(() => encoder.close());
   expect(await encoder.complete(CHANGES)).toEqual([null]);
   return encoder;
@@ -51,7 +52,7 @@ test('a process that somebody ends is no fault of the text, unless it happens tw
   const [pid] = await encode(encoder, `die-once ${path}`);
   expect(pid).toBeGreaterThan(0);
   await expect(encode(encoder, 'die')).rejects.toMatchObject({
-    code: 'ERR_TEXT_LIMIT',
+    code: 'ERR_POISONED',
     message: expect.stringContaining('SIGKILL'),
   });
   expect((await encode(encoder, 'a'))[0]).not.toBe(pid);
@@ -59,9 +60,32 @@ test('a process that somebody ends is no fault of the text, unless it happens tw
 
 test('a process that can’t be had is an error of the tokenizer', async () => {
   const nowhere = pathToFileURL(join(tmpdir(), randomUUID(), 'x.mjs'));
-  const encoder = new EncoderProcess('{}', nowhere);
+  const encoder = new EncoderProcess('{}', { entry: nowhere });
   await expect(encoder.complete(CHANGES)).rejects.toMatchObject({
     code: 'ERR_TOKENIZER',
     message: expect.stringContaining('tokenizer.json'),
   });
+});
+
+test('a text whose process is ended on purpose fails for that reason, and is not tried again', async () => {
+  const told: string[] = [];
+  let isCut = false;
+  const watch: EncoderWatch = {
+    starting: () => told.push('starting'),
+    began: (pid) => {
+      told.push('began');
+      if (!isCut) return;
+      process.kill(pid, 'SIGKILL');
+    },
+    ended: () => told.push('ended'),
+    cutError: () => (isCut ? new PermafrostError('ERR_TEXT_LIMIT', 'cut') : null),
+  };
+  const encoder = new EncoderProcess('{}', { entry: ENTRY, watch });
+  onTestFinished(() => encoder.close());
+  await encoder.complete(CHANGES);
+  isCut = true;
+  await expect(encode(encoder, 'stay')).rejects.toMatchObject({ code: 'ERR_TEXT_LIMIT' });
+  isCut = false;
+  await encode(encoder, 'a');
+  expect(told).toEqual(['began', 'ended', 'starting', 'began', 'ended']);
 });

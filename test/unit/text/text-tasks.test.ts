@@ -4,7 +4,12 @@ import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { createTextTasks } from '../../../src/text/text-tasks.js';
 import { checkpoint, llamaIds, llamaTokenizer } from './checkpoints.js';
 
-const LIMITS = { isLong: false, templateTimeoutMs: 60_000, rowTimeoutMs: 60_000 };
+const LIMITS = {
+  isLong: false,
+  templateTimeoutMs: 60_000,
+  rowTimeoutMs: 60_000,
+  encodeTimeoutMs: 60_000,
+};
 const { bos, byte, piece } = llamaIds;
 const chat_template = "{{ bos_token }}{{ messages[0]['content'] }}{{ suffix }}";
 
