@@ -19,7 +19,7 @@ const packageHomes = {
   eventemitter3: '^src/host/',
   commander: '^src/cli/',
   // Where input from outside is validated: options and messages, checkpoint files, batch files.
-  zod: '^src/(protocol/|scheduler/generation-config\\.ts$|text/|jobs/(openai-[a-z-]+|journal)\\.ts$)',
+  zod: '^src/(protocol/|scheduler/generation-config\\.ts$|text/|jobs/(openai-[a-z-]+|finished-row)\\.ts$)',
   tokenizers: '^src/text/rust-tokenizer\\.ts$',
   '@mlc-ai/[^/]+': '^src/text/',
 };
@@ -56,7 +56,9 @@ module.exports = {
       comment: 'the main files of processes and threads are started, never imported',
       severity: 'error',
       from: {},
-      to: { path: '^src/(scheduler|workers|text|cli)/(encoder-)?main\\.ts$' },
+      to: {
+        path: '^src/((scheduler|workers|text|cli)/(encoder-)?main|jobs/line-thread)\\.ts$',
+      },
     },
     {
       name: 'index-is-for-outsiders',

@@ -3,6 +3,7 @@
 export type { BatchInput, BatchOptions } from './host/batch-options.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
 export type { BatchEngine, BatchFileOptions, InputStream } from './jobs/batch-file-options.js';
+export type { MismatchKind, RowMismatch } from './jobs/mismatches.js';
 export { runBatchFile } from './jobs/run-batch-file.js';
 export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';
 export {

@@ -65,6 +65,12 @@ export function parseDevices(text: string): 'auto' | 'cuda' | string[] {
   return text === 'auto' || text === 'cuda' ? text : text.split(',').map((name) => name.trim());
 }
 
+/** The one value that `--resume` may have. */
+export function parseStrict(text: string): 'strict' {
+  if (text === 'strict') return text;
+  throw new InvalidArgumentError('It is --resume or --resume=strict.');
+}
+
 function readInteger(text: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   const value = Number(text);
   if (/^\s*\d+\s*$/.test(text) && value >= min && value <= max) return value;

@@ -8,7 +8,7 @@ import { runHeld } from '../jobs/run-batch-file.js';
 import { writeStandardOutput } from '../jobs/standard-output.js';
 import type { BatchFileProgress, BatchFileSummary } from '../jobs/tally.js';
 import { PermafrostError } from '../protocol/errors.js';
-import { parseCount } from './arguments.js';
+import { parseCount, parseStrict } from './arguments.js';
 import { BatchDisplay } from './batch-display.js';
 import type { CommandContext } from './command.js';
 import {
@@ -33,7 +33,7 @@ interface RunBatchFlags extends EngineFlags {
   readonly input: string;
   readonly output: string;
   readonly outputErrors?: string;
-  readonly resume?: boolean;
+  readonly resume?: boolean | 'strict';
   readonly overwrite?: boolean;
   readonly maxInflight?: number;
   readonly json?: boolean;
@@ -49,7 +49,12 @@ export function addRunBatch(program: Command, context: CommandContext): void {
       'results, and the journal that --resume reads; - for standard output, *.gz for gzip',
     )
     .option('--output-errors <file>', 'error rows, which go to the output otherwise')
-    .option('--resume', 'keep the rows that the outputs have, run the others')
+    .option(
+      '--resume [strict]',
+      'keep the rows that the outputs have, run the others; =strict refuses rows of other requests, ' +
+        'or of another model',
+      parseStrict,
+    )
     .option(
       '--overwrite',
       'drop what the outputs hold; without it, or --resume, they must be empty',
@@ -97,7 +102,9 @@ async function runBatch(
       : new BatchDisplay({ progress, metrics: () => engine.metrics() });
     const { signal } = interruption;
     const onProgress = (now: BatchFileProgress) => display?.update(now);
-    const summary = await runHeld(engine, { ...settings, signal, onProgress }, files);
+    const onWarning = (message: string) => progress.say(`warning: ${message}`);
+    const run = { ...settings, signal, onProgress, onWarning };
+    const summary = await runHeld(engine, run, files);
     display?.[Symbol.dispose]();
     progress.stop();
     for (const line of summaryLines(summary, flags)) progress.say(line);

@@ -5,9 +5,9 @@
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findPackageRoot } from '../protocol/package-root.js';
 import { DescriptorReserve } from './descriptor-reserve.js';
 import { findNode, type NodeCommand, type NodeSearch } from './node-command.js';
-import { findPackageRoot } from './package-root.js';
 
 export interface SchedulerLaunch {
   readonly node: NodeCommand;

@@ -3,6 +3,15 @@
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow, Choice, Completion, Usage } from '../protocol/requests.js';
 import type { ParsedLine } from './openai-request.js';
+import type { Digest } from './row-origin.js';
+
+/** Where a row comes from. */
+export interface LinePlace {
+  /** Counted from 1. */
+  readonly line: number;
+  /** Of what it asks for. */
+  readonly request: Digest;
+}
 
 export type RequestedRow = Extract<ParsedLine, { kind: 'request' }>;
 
@@ -16,8 +25,8 @@ export type RowResult =
 /** Collects the completions of one row's prompts; the first that fails ends the others. */
 export class AdmittedRow {
   readonly asked: RequestedRow;
-  /** Of the row's line. */
   readonly line: number;
+  readonly request: Digest;
   readonly #completions: Completion[] = [];
   /** Prompts that were given to the engine, and those of them that have ended. */
   #numAdmitted = 0;
@@ -25,9 +34,10 @@ export class AdmittedRow {
   #failure: Exclude<RowResult, { kind: 'done' }> | null = null;
   readonly #abort: AbortController | null;
 
-  constructor(asked: RequestedRow, line: number) {
+  constructor(asked: RequestedRow, { line, request }: LinePlace) {
     this.asked = asked;
     this.line = line;
+    this.request = request;
     this.#abort = asked.prompts.length > 1 ? new AbortController() : null;
   }
 

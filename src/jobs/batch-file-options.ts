@@ -12,6 +12,8 @@ export interface BatchEngine {
   ): AsyncIterable<BatchRow>;
   /** An engine that says so runs nothing any more: no file is touched for it. */
   readonly isClosed?: boolean;
+  /** The folder of the checkpoint: rows remember what made them. */
+  readonly startup?: { readonly model: string };
 }
 
 /** The bytes of an input: a Node stream, or any async iterable of bytes or texts. */
@@ -34,9 +36,11 @@ export interface BatchFileOptions {
   readonly outputErrors?: string | URL | Writable;
   /**
    * Keeps the rows that the outputs have and runs the others. Takes the input and the outputs of the
-   * job's first run; the outputs are plain files. Default false.
+   * job's first run; the outputs are plain files. Rows that were made from another request than the
+   * input has now, or by another model, other sampling defaults or another version, are kept and told
+   * (`mismatches` of the summary); 'strict' refuses them, before anything is changed. Default false.
    */
-  readonly resume?: boolean;
+  readonly resume?: boolean | 'strict';
   /** Drops what the outputs hold. Default false. */
   readonly overwrite?: boolean;
   /** Most rows in the engine at once; of a list of prompts, each counts. Default: the engine's. */
@@ -45,6 +49,11 @@ export interface BatchFileOptions {
   readonly maxLineBytes?: number;
   /** Called whenever a row is finished, and once at the start. */
   readonly onProgress?: (progress: BatchFileProgress) => void;
+  /**
+   * Called with a sentence about rows that a resumed job keeps and that were made from something else.
+   * Default: a process warning.
+   */
+  readonly onWarning?: (message: string) => void;
   /** Ends the job early: no new rows start, and what runs gets `drainMs` to finish. */
   readonly signal?: AbortSignal;
   /** Milliseconds that running rows get after `signal`. Default 10,000; 0 aborts them at once. */

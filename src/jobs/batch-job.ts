@@ -3,14 +3,18 @@
 import { randomUUID } from 'node:crypto';
 import { type ErrorCode, type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
-import { AdmittedRow } from './admitted-row.js';
+import { AdmittedRow, type LinePlace } from './admitted-row.js';
 import type { BatchEngine } from './batch-file-options.js';
 import { readInputLines } from './input-lines.js';
 import type { JobSettings } from './job-settings.js';
 import type { Journal } from './journal.js';
-import { type Line, lineText } from './line-reader.js';
-import { type ParsedLine, parseBatchLine } from './openai-request.js';
+import type { LineParser } from './line-parser.js';
+import type { Line } from './line-reader.js';
+import { type Mismatches, type MismatchKind, mismatchText } from './mismatches.js';
+import type { ParsedLine } from './openai-request.js';
 import { completionRow, errorRow, type RowStamp } from './openai-response.js';
+import { compareRequest, type RowKey } from './other-requests.js';
+import type { Digest } from './row-origin.js';
 import { type BatchFileSummary, Tally } from './tally.js';
 
 /** Errors that say something about the engine and nothing about the row that got them. */
@@ -19,6 +23,9 @@ const ENGINE_ERRORS: ReadonlySet<ErrorCode> = new Set(['ERR_CLOSED', 'ERR_DEVICE
 export interface BatchJobParts {
   readonly engine: BatchEngine;
   readonly journal: Journal;
+  readonly parser: LineParser;
+  /** Of the rows that the outputs have. */
+  readonly mismatches: Mismatches;
   /** null when it is not known. */
   readonly totalRows: number | null;
   readonly settings: JobSettings;
@@ -30,6 +37,8 @@ export interface BatchJobParts {
 export class BatchJob {
   readonly #engine: BatchEngine;
   readonly #journal: Journal;
+  readonly #parser: LineParser;
+  readonly #mismatches: Mismatches;
   readonly #settings: JobSettings;
   readonly #lost: AbortSignal;
   readonly #tally: Tally;
@@ -44,9 +53,12 @@ export class BatchJob {
   #admissionFailure: { readonly error: unknown } | null = null;
   #reachedEnd = false;
 
-  constructor({ engine, journal, totalRows, settings, lost }: BatchJobParts) {
+  constructor(parts: BatchJobParts) {
+    const { engine, journal, parser, mismatches, totalRows, settings, lost } = parts;
     this.#engine = engine;
     this.#journal = journal;
+    this.#parser = parser;
+    this.#mismatches = mismatches;
     this.#settings = settings;
     this.#lost = lost;
     this.#tally = new Tally(totalRows);
@@ -69,6 +81,7 @@ export class BatchJob {
     signal?.addEventListener('abort', drain, { once: true });
     this.#lost.addEventListener('abort', stop, { once: true });
     try {
+      for (const { kind } of this.#mismatches.list()) this.#warnOf(kind);
       this.#report();
       const engineOptions = {
         signal: this.#stop.signal,
@@ -87,9 +100,14 @@ export class BatchJob {
     }
     if (this.#lost.aborted) throw this.#lost.reason;
     if (this.#admissionFailure !== null) throw this.#admissionFailure.error;
+    const mismatches = this.#mismatches.list();
+    // The first one was told when it came; now it is known how many there are.
+    if (mismatches.some(({ kind, count }) => kind === 'request' && count > 1))
+      this.#warnOf('request');
     return this.#tally.summary({
       isAborted: signal?.aborted === true,
       reachedEnd: this.#reachedEnd,
+      mismatches,
     });
   }
 
@@ -116,34 +134,45 @@ export class BatchJob {
 
   /** Decides about a line: a row to run, or null when it is done or gets an error row. */
   async #select(line: Line): Promise<AdmittedRow | null> {
-    const parsed = this.#parse(line);
+    const { maxLineBytes } = this.#settings;
+    const { parsed, request } = await this.#parser.readRequest(line, maxLineBytes);
     const { ledger } = this.#journal;
     const { customId } = parsed;
     const state = customId === null ? 'new' : ledger.take(customId);
     const isKnownByLine = customId === null || state === 'duplicate';
     const isFailed = state === 'failed' || (isKnownByLine && ledger.isFailedLine(line.number));
     if (isFailed || state === 'finished') {
+      this.#compare(isKnownByLine ? line.number : customId, request);
       this.#tally.skip(isFailed);
       this.#report();
       return null;
     }
-    if (state === 'duplicate') await this.#reject(parsed, line, duplicateError(customId));
-    else if (parsed.kind === 'error') await this.#reject(parsed, line, parsed.error);
-    else return new AdmittedRow(parsed, line.number);
+    const place = { line: line.number, request };
+    if (state === 'duplicate') await this.#reject(parsed, place, duplicateError(customId));
+    else if (parsed.kind === 'error') await this.#reject(parsed, place, parsed.error);
+    else return new AdmittedRow(parsed, place);
     return null;
   }
 
-  #parse(line: Line): ParsedLine {
-    try {
-      return parseBatchLine(lineText(line, this.#settings.maxLineBytes));
-    } catch (error) {
-      return { kind: 'error', customId: null, error: PermafrostError.toRecord(error) };
-    }
+  /** Tells of a row that is kept when the input asks for something else by now. */
+  #compare(key: RowKey, request: Digest): void {
+    const isFirst = compareRequest(key, request, this.#journal.ledger, this.#mismatches);
+    if (isFirst) this.#warnOf('request');
+  }
+
+  #warnOf(kind: MismatchKind): void {
+    const found = this.#mismatches.list().find((one) => one.kind === kind);
+    if (found === undefined) return;
+    const { onWarning } = this.#settings;
+    const message = `${mismatchText(found)}; kept, as --resume=strict (resume: 'strict') would not`;
+    if (onWarning !== null) onWarning?.(message);
+    else process.emitWarning(message, { type: 'PermafrostWarning', code: 'PERMAFROST_OTHER_ROWS' });
   }
 
   /** Writes the error row of a line that never gets to the engine. */
-  async #reject({ customId }: ParsedLine, line: Line, error: ErrorRecord): Promise<void> {
-    await this.#journal.appendError(errorRow(customId, line.number, error, newStamp()));
+  async #reject({ customId }: ParsedLine, place: LinePlace, error: ErrorRecord): Promise<void> {
+    const { line, request } = place;
+    await this.#journal.appendError(errorRow(customId, line, error, this.#stamp(request)));
     this.#tally.reject(error.code);
     this.#report();
   }
@@ -158,7 +187,7 @@ export class BatchJob {
     }
     this.#running.delete(engineRow.index);
     const { row, part } = running;
-    const { asked, line } = row;
+    const { asked, line, request } = row;
     const result = row.end(
       part,
       engineRow,
@@ -167,11 +196,13 @@ export class BatchJob {
     if (result === null) return;
     switch (result.kind) {
       case 'done':
-        await this.#journal.appendResult(completionRow(asked, result, newStamp()));
+        await this.#journal.appendResult(completionRow(asked, result, this.#stamp(request)));
         this.#tally.succeed(result.usage);
         break;
       case 'failed':
-        await this.#journal.appendError(errorRow(asked.customId, line, result.error, newStamp()));
+        await this.#journal.appendError(
+          errorRow(asked.customId, line, result.error, this.#stamp(request)),
+        );
         this.#tally.fail(result.error.code);
         break;
       case 'lost':
@@ -181,16 +212,17 @@ export class BatchJob {
     this.#report();
   }
 
+  #stamp(request: Digest): RowStamp {
+    return {
+      id: randomUUID().replaceAll('-', ''),
+      createdSeconds: Math.floor(Date.now() / 1000),
+      origin: { ...this.#mismatches.origin, request },
+    };
+  }
+
   #report(): void {
     this.#settings.onProgress?.(this.#tally.progress());
   }
-}
-
-function newStamp(): RowStamp {
-  return {
-    id: randomUUID().replaceAll('-', ''),
-    createdSeconds: Math.floor(Date.now() / 1000),
-  };
 }
 
 function duplicateError(customId: string | null): ErrorRecord {

@@ -1,4 +1,4 @@
-/** A map from strings to small numbers that takes 19 to 27 bytes an entry, however long the strings. */
+/** A map from strings to marks and notes that takes 19 to 27 bytes an entry, however long the strings. */
 
 import { Fingerprinter } from './fingerprint.js';
 
@@ -12,10 +12,10 @@ const MAX_LOAD = 0.85;
 const GROWTH = 1.4;
 const WORDS_PER_ENTRY = 4;
 
-/** The last word of an entry holds its mark in the low two bits, and 30 bits of the fingerprint. */
+/** The third word of an entry is its note; the last one holds its mark in the low two bits. */
 const MARK_BITS = 0b11;
 
-/** Keeps 126 bits of each key's fingerprint, and nothing of the key. */
+/** Keeps 94 bits of each key's fingerprint, and nothing of the key. */
 export class FingerprintTable {
   readonly #fingerprinter = new Fingerprinter();
   readonly #parts = Array.from({ length: NUM_PARTS }, () => new Part());
@@ -38,11 +38,22 @@ export class FingerprintTable {
     return this.#partOf(print).get(print);
   }
 
-  /** Marks a key; gives the mark it had, 0 when it had none. */
-  set(key: string, mark: Mark): Mark | 0 {
+  /** The 32 bits that were noted with a key; 0 when none were. */
+  note(key: string): number {
     this.#fingerprinter.hash(key);
     const { print } = this.#fingerprinter;
-    const before = this.#partOf(print).set(print, mark);
+    return this.#partOf(print).note(print);
+  }
+
+  /**
+   * Marks a key; gives the mark it had, 0 when it had none.
+   *
+   * @param note 32 bits to keep with it; left out, what was noted stays.
+   */
+  set(key: string, mark: Mark, note?: number): Mark | 0 {
+    this.#fingerprinter.hash(key);
+    const { print } = this.#fingerprinter;
+    const before = this.#partOf(print).set(print, mark, note);
     if (before === 0) this.#size++;
     return before;
   }
@@ -64,7 +75,12 @@ class Part {
     return markOf(this.words[this.#find(print) + 3] ?? 0);
   }
 
-  set(print: Uint32Array, mark: Mark): Mark | 0 {
+  note(print: Uint32Array): number {
+    const at = this.#find(print);
+    return markOf(this.words[at + 3] ?? 0) === 0 ? 0 : (this.words[at + 2] ?? 0);
+  }
+
+  set(print: Uint32Array, mark: Mark, note: number | undefined): Mark | 0 {
     let at = this.#find(print);
     const before = markOf(this.words[at + 3] ?? 0);
     if (before === 0) {
@@ -74,7 +90,9 @@ class Part {
       }
       this.#size++;
     }
-    this.words.set(print, at);
+    this.words[at] = print[0] ?? 0;
+    this.words[at + 1] = print[1] ?? 0;
+    if (before === 0 || note !== undefined) this.words[at + 2] = note ?? 0;
     this.words[at + 3] = (((print[3] ?? 0) & ~MARK_BITS) | mark) >>> 0;
     return before;
   }
@@ -108,7 +126,6 @@ function hasPrint(words: Uint32Array, at: number, print: Uint32Array): boolean {
   return (
     words[at] === print[0] &&
     words[at + 1] === print[1] &&
-    words[at + 2] === print[2] &&
     (words[at + 3] ?? 0) >>> 2 === (print[3] ?? 0) >>> 2
   );
 }

@@ -43,7 +43,7 @@ export async function* readInputLines(
 }
 
 /** Whether an input can be read more than once. */
-async function isReadableTwice(input: JobInput): Promise<boolean> {
+export async function isReadableTwice(input: JobInput): Promise<boolean> {
   return typeof input === 'string' && input !== STANDARD_STREAM && (await stat(input)).isFile();
 }
 

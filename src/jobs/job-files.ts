@@ -1,11 +1,16 @@
 /** The files of a job: looked at and held, before its engine is there and before any is changed. */
 
 import { stat } from 'node:fs/promises';
+import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
+import { isReadableTwice } from './input-lines.js';
 import { findFileProblem } from './input-problem.js';
-import { checkPaths, isGzip, STANDARD_STREAM } from './job-paths.js';
+import { checkPaths, isGzip, nameOfInput, STANDARD_STREAM } from './job-paths.js';
 import type { JobOutput, JobSettings } from './job-settings.js';
 import { hasContent, Journal } from './journal.js';
+import type { LineParser } from './line-parser.js';
+import type { Mismatches } from './mismatches.js';
+import { compareRequests } from './other-requests.js';
 import { OutputLocks } from './output-locks.js';
 
 export class JobFiles implements AsyncDisposable {
@@ -24,9 +29,15 @@ export class JobFiles implements AsyncDisposable {
    *   nothing of, or when a file can't be used; ERR_BAD_OPTION when an output can't be resumed.
    */
   static async hold(settings: JobSettings): Promise<JobFiles> {
-    const { input, output, outputErrors, mode } = settings;
+    const { input, output, outputErrors, mode, isStrict } = settings;
     const errors = outputErrors === null ? {} : { outputErrors };
     await checkPaths({ input, output, ...errors, resume: mode === 'resume' });
+    if (isStrict && !(await isReadableTwice(input))) {
+      throw new PermafrostError(
+        'ERR_BAD_OPTION',
+        `resume: 'strict' reads the input twice, which ${nameOfInput(input)} can't be; give a file`,
+      );
+    }
     if (typeof input === 'string' && input !== STANDARD_STREAM) {
       const problem = await findFileProblem(input, isGzip(input));
       if (problem !== null) throw fileError(input, problem);
@@ -48,14 +59,26 @@ export class JobFiles implements AsyncDisposable {
     return this.#locks.lost;
   }
 
-  /** @throws ERR_FILE */
-  openJournal(): Promise<Journal> {
-    const { output, outputErrors, mode } = this.#settings;
+  /**
+   * @param parser Reads lines.
+   * @param mismatches Where kept rows are counted that were made from something else.
+   * @throws ERR_FILE
+   */
+  openJournal(parser: LineParser, mismatches: Mismatches): Promise<Journal> {
+    const { input, output, outputErrors, mode, isStrict, maxLineBytes } = this.#settings;
     return Journal.open({
       output,
       ...(outputErrors !== null && { outputErrors }),
       resume: mode === 'resume',
       mustBeNew: mode === 'new',
+      parser,
+      mismatches,
+      ...(isStrict && {
+        approve: async (ledger) => {
+          await compareRequests({ input, maxLineBytes, parser, ledger, mismatches });
+          mismatches.refuse();
+        },
+      }),
     });
   }
 

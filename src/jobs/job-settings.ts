@@ -20,10 +20,13 @@ export interface JobSettings {
   readonly output: JobOutput;
   readonly outputErrors: JobOutput | null;
   readonly mode: OutputMode;
+  /** Of a resumed job: refuses rows that were made from something else. */
+  readonly isStrict: boolean;
   readonly maxInflight: number | null;
   readonly maxLineBytes: number;
   readonly drainMs: number;
   readonly onProgress: BatchFileOptions['onProgress'] | null;
+  readonly onWarning: BatchFileOptions['onWarning'] | null;
   readonly signal: AbortSignal | null;
 }
 
@@ -43,6 +46,7 @@ const NAMES = [
   'maxInflight',
   'maxLineBytes',
   'onProgress',
+  'onWarning',
   'signal',
   'drainMs',
 ] as const satisfies readonly (keyof BatchFileOptions)[];
@@ -67,11 +71,13 @@ export function checkOptions(options: unknown): JobSettings {
     outputErrors:
       given.outputErrors === undefined ? null : toOutput('outputErrors', given.outputErrors),
     mode: toMode(given.resume, given.overwrite),
+    isStrict: given.resume === 'strict',
     maxInflight: toWhole('maxInflight', given.maxInflight, 1, Number.MAX_SAFE_INTEGER),
     maxLineBytes:
       toWhole('maxLineBytes', given.maxLineBytes, 1, MAX_LINE_BYTES) ?? DEFAULT_MAX_LINE_BYTES,
     drainMs: toDrainMs(given.drainMs),
     onProgress: toListener('onProgress', given.onProgress),
+    onWarning: toListener('onWarning', given.onWarning),
     signal: toSignal(given.signal),
   };
 }
@@ -119,7 +125,7 @@ function isUrl(value: unknown): value is URL {
 }
 
 function toMode(resume: unknown, overwrite: unknown): OutputMode {
-  const isResumed = toFlag('resume', resume);
+  const isResumed = resume === 'strict' || toFlag('resume', resume, "true, false or 'strict'");
   const isOverwritten = toFlag('overwrite', overwrite);
   if (isResumed && isOverwritten) {
     throw new PermafrostError(
@@ -131,9 +137,9 @@ function toMode(resume: unknown, overwrite: unknown): OutputMode {
   return isOverwritten ? 'overwrite' : 'new';
 }
 
-function toFlag(name: string, value: unknown): boolean {
+function toFlag(name: string, value: unknown, wanted = 'true or false'): boolean {
   if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw bad(name, 'must be true or false', value);
+  throw bad(name, `must be ${wanted}`, value);
 }
 
 function toWhole(name: string, value: unknown, min: number, max: number): number | null {

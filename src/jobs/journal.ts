@@ -4,13 +4,16 @@
  */
 
 import { createReadStream } from 'node:fs';
-import * as z from 'zod';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
+import type { FinishedRow } from './finished-row.js';
 import { isResumable, nameOfOutput } from './job-paths.js';
 import type { JobOutput } from './job-settings.js';
-import { type Line, lineText, readLines } from './line-reader.js';
+import type { LineParser } from './line-parser.js';
+import { type Line, readLines } from './line-reader.js';
+import type { Mismatches } from './mismatches.js';
 import { RowLedger } from './row-ledger.js';
+import { originOf, ROW_ID_START } from './row-origin.js';
 import { type KeptRows, openSink } from './row-sink.js';
 import { RowWriter } from './row-writer.js';
 
@@ -22,6 +25,12 @@ export interface JournalOptions {
   readonly resume: boolean;
   /** Drops nothing: an output that is not resumed has to be empty. Default false. */
   readonly mustBeNew?: boolean;
+  /** Reads the rows. */
+  readonly parser: LineParser;
+  /** Where rows are counted that were made from something else. */
+  readonly mismatches?: Mismatches;
+  /** Throws when what was read is not to be resumed; nothing is changed then. */
+  readonly approve?: (ledger: RowLedger) => Promise<void>;
   readonly syncIntervalMs?: number;
 }
 
@@ -29,7 +38,7 @@ export interface JournalOptions {
 const MAX_ROW_BYTES = 1 << 28;
 
 /** How every row begins, since it is serialised with its id first. */
-const ROW_START = '{"id":"batch_req_';
+const ROW_START = `{"id":"${ROW_ID_START}`;
 
 /** The open outputs of a job. */
 export class Journal {
@@ -55,11 +64,18 @@ export class Journal {
     const { output, outputErrors = output, resume, mustBeNew = false, syncIntervalMs } = options;
     const paths = output === outputErrors ? [output] : [output, outputErrors];
     const ledger = new RowLedger();
+    const files = [];
+    for (const path of paths) {
+      // Only a path can be resumed into.
+      const kept = resume
+        ? await readRows(String(path), ledger, options)
+        : { sizeBytes: 0, numRows: 0 };
+      files.push({ path, kept });
+    }
+    await options.approve?.(ledger);
     const sinks = [];
     try {
-      for (const path of paths) {
-        // Only a path can be resumed into.
-        const kept = resume ? await readRows(String(path), ledger) : { sizeBytes: 0, numRows: 0 };
+      for (const { path, kept } of files) {
         const sink = await openSink(path);
         sinks.push({ sink, kept });
         if (mustBeNew && !resume && (await sink.sizeBytes()) > 0) throw hasContent(path);
@@ -104,18 +120,12 @@ export class Journal {
   }
 }
 
-const finishedRowSchema = z.union([
-  z.looseObject({ custom_id: z.string(), error: z.null() }),
-  z.looseObject({
-    custom_id: z.string().nullable(),
-    error: z.looseObject({ code: z.string(), line: z.int() }),
-  }),
-]);
-
-type FinishedRow = z.output<typeof finishedRowSchema>;
-
 /** Notes the complete rows of an output. A missing file has none. */
-async function readRows(path: string, ledger: RowLedger): Promise<KeptRows> {
+async function readRows(
+  path: string,
+  ledger: RowLedger,
+  { parser, mismatches }: Pick<JournalOptions, 'parser' | 'mismatches'>,
+): Promise<KeptRows> {
   let sizeBytes = 0;
   let numRows = 0;
   try {
@@ -124,7 +134,7 @@ async function readRows(path: string, ledger: RowLedger): Promise<KeptRows> {
         if (sizeBytes === 0) checkRowStart(path, line);
         break;
       }
-      addRow(ledger, parseRow(path, line));
+      addRow(ledger, mismatches, await readRow(path, line, parser));
       sizeBytes = line.endOffset;
       numRows++;
     }
@@ -134,15 +144,20 @@ async function readRows(path: string, ledger: RowLedger): Promise<KeptRows> {
   return { sizeBytes, numRows };
 }
 
-function addRow(ledger: RowLedger, { custom_id: customId, error }: FinishedRow): void {
-  if (error === null) ledger.addFinished(customId, 'finished');
-  else if (customId === null || error.code === 'ERR_DUPLICATE_ID') ledger.addFailedLine(error.line);
-  else ledger.addFinished(customId, 'failed');
+function addRow(ledger: RowLedger, mismatches: Mismatches | undefined, row: FinishedRow): void {
+  const { id, custom_id: customId, error } = row;
+  const origin = originOf(id);
+  const request = origin?.request ?? 0;
+  mismatches?.addRow(customId ?? `line ${error?.line}`, origin);
+  if (error === null) ledger.addFinished(customId, 'finished', request);
+  else if (customId === null || error.code === 'ERR_DUPLICATE_ID') {
+    ledger.addFailedLine(error.line, request);
+  } else ledger.addFinished(customId, 'failed', request);
 }
 
-function parseRow(path: string, line: Line): FinishedRow {
+async function readRow(path: string, line: Line, parser: LineParser): Promise<FinishedRow> {
   try {
-    return finishedRowSchema.parse(JSON.parse(lineText(line, MAX_ROW_BYTES)));
+    return await parser.readRow(line, MAX_ROW_BYTES);
   } catch (cause) {
     throw notAnOutput(path, line.number, cause);
   }

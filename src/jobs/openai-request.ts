@@ -14,6 +14,7 @@ import {
   type Endpoint,
   lineSchema,
 } from './openai-schema.js';
+import { type Digest, digestOf } from './row-origin.js';
 
 /** What a line asks for, or what is wrong with it. */
 export type ParsedLine =
@@ -33,6 +34,13 @@ export type ParsedLine =
       readonly error: ErrorRecord;
     };
 
+/** A line as it is read. */
+export interface ReadLine {
+  readonly parsed: ParsedLine;
+  /** Of all that the line asks for: the same of lines that differ in how they are written. */
+  readonly request: Digest;
+}
+
 /** As much as an error row can say of a line. */
 const identifiedSchema = z.looseObject({ custom_id: customIdSchema });
 
@@ -40,18 +48,47 @@ const identifiedSchema = z.looseObject({ custom_id: customIdSchema });
  * Reads one line. Errors are data, since a bad line must not end a job: ERR_BAD_LINE for what is
  * malformed, ERR_UNSUPPORTED for what is refused by name; both name the field's path.
  */
-export function parseBatchLine(text: string): ParsedLine {
+export function readBatchLine(text: string): ReadLine {
   let customId: string | null = null;
+  let request: Digest | null = null;
   try {
     const given = parseJson(text);
     customId = customIdOf(given);
     checkLineSize(given);
     const value = text.includes('null') ? withoutNulls(given, KEPT_NULLS) : given;
-    const line = check(lineSchema, value, []);
-    return { kind: 'request', customId: line.custom_id, ...readBody(line.url, line.body) };
+    request = requestDigest(value);
+    const { custom_id, url, body } = check(lineSchema, value, []);
+    return {
+      parsed: { kind: 'request', customId: custom_id, ...readBody(url, body) },
+      request,
+    };
   } catch (error) {
-    return { kind: 'error', customId, error: PermafrostError.toRecord(lineError(error)) };
+    return {
+      parsed: { kind: 'error', customId, error: PermafrostError.toRecord(lineError(error)) },
+      request: request ?? digestOf(text),
+    };
   }
+}
+
+/** {@link readBatchLine}, for who does not ask whether it is the same as before. */
+export function parseBatchLine(text: string): ParsedLine {
+  return readBatchLine(text).parsed;
+}
+
+/** In the order of its names, and without the spaces between them, which mean nothing. */
+function requestDigest(line: unknown): Digest {
+  if (!isObject(line)) return digestOf(JSON.stringify(line));
+  const { method, url, body } = line;
+  const fields = isObject(body) ? Object.entries(body).sort(byName) : body;
+  return digestOf(JSON.stringify([method, url, fields]));
+}
+
+function byName([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number {
+  return one < other ? -1 : 1;
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Only what walks a value that JSON.parse got through can run out of stack here. */

@@ -11,6 +11,7 @@ import type { ErrorRecord } from '../protocol/errors.js';
 import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
 import { chatLogprobs, completionLogprobs } from './openai-logprobs.js';
 import type { Endpoint } from './openai-schema.js';
+import { ROW_ID_START, type RowOrigin, rowId } from './row-origin.js';
 
 const count = z.int().min(0);
 const finishReason = z.enum(['stop', 'length']);
@@ -77,7 +78,7 @@ const chatBodySchema = z.strictObject({
 /** Every line of an output file. */
 export const outputRowSchema = z.union([
   z.strictObject({
-    id: z.string().startsWith('batch_req_'),
+    id: z.string().startsWith(ROW_ID_START),
     custom_id: z.string(),
     response: z.strictObject({
       status_code: z.literal(200),
@@ -87,7 +88,7 @@ export const outputRowSchema = z.union([
     error: z.null(),
   }),
   z.strictObject({
-    id: z.string().startsWith('batch_req_'),
+    id: z.string().startsWith(ROW_ID_START),
     custom_id: z.string().nullable(),
     response: z.null(),
     error: z.strictObject({ code: z.string(), message: z.string(), line: z.int().min(1) }),
@@ -101,6 +102,7 @@ export interface RowStamp {
   readonly id: string;
   /** Seconds since 1970. */
   readonly createdSeconds: number;
+  readonly origin: RowOrigin;
 }
 
 /** What the row's request said of itself. */
@@ -117,7 +119,7 @@ export function completionRow(
   stamp: RowStamp,
 ): OutputRow {
   return {
-    id: `batch_req_${stamp.id}`,
+    id: rowId(stamp.id, stamp.origin),
     custom_id: asked.customId,
     response: {
       status_code: 200,
@@ -152,7 +154,7 @@ export function errorRow(
   { code, message }: ErrorRecord,
   stamp: RowStamp,
 ): OutputRow {
-  const id = `batch_req_${stamp.id}`;
+  const id = rowId(stamp.id, stamp.origin);
   return { id, custom_id: customId, response: null, error: { code, message, line } };
 }
 

@@ -1,6 +1,7 @@
 /** Which rows of a job are finished and which were read: all that is remembered of each row. */
 
 import { FingerprintTable, type Mark } from './fingerprint-table.js';
+import type { Digest } from './row-origin.js';
 
 /** What is known of a row when its line is read. */
 export type RowState =
@@ -28,14 +29,24 @@ export class RowLedger {
     return this.#table.sizeBytes;
   }
 
-  /** An earlier run finished the row with this custom_id. */
-  addFinished(customId: string, state: 'finished' | 'failed'): void {
-    this.#table.set(idKey(customId), state === 'finished' ? FINISHED : FAILED);
+  /** An earlier run finished the row with this custom_id, from the request of the digest. */
+  addFinished(customId: string, state: 'finished' | 'failed', request: Digest): void {
+    this.#table.set(idKey(customId), state === 'finished' ? FINISHED : FAILED, request);
   }
 
   /** An earlier run wrote the error row of a line that is known by its number. */
-  addFailedLine(line: number): void {
-    this.#table.set(lineKey(line), FAILED);
+  addFailedLine(line: number, request: Digest): void {
+    this.#table.set(lineKey(line), FAILED, request);
+  }
+
+  /** What an earlier run made the row with this custom_id from; 0 when it is not known. */
+  requestOf(customId: string): Digest {
+    return this.#table.note(idKey(customId));
+  }
+
+  /** The same of a line that is known by its number. */
+  requestOfLine(line: number): Digest {
+    return this.#table.note(lineKey(line));
   }
 
   isFailedLine(line: number): boolean {

@@ -6,6 +6,10 @@ import { BatchJob } from './batch-job.js';
 import { countRows } from './input-lines.js';
 import { JobFiles } from './job-files.js';
 import { checkOptions, type JobSettings } from './job-settings.js';
+import type { Journal } from './journal.js';
+import { LineParser } from './line-parser.js';
+import { Mismatches } from './mismatches.js';
+import { findJobOrigin } from './model-origin.js';
 import { type BatchFileSummary, Tally } from './tally.js';
 
 /**
@@ -54,10 +58,21 @@ export async function runHeld(
   const { input, onProgress, signal } = settings;
   const totalRows = onProgress === null ? null : await countRows(input, signal ?? undefined);
   if (signal?.aborted === true) return nothingDone();
-  const journal = await files.openJournal();
+  const mismatches = new Mismatches(await findJobOrigin(engine));
+  const parser = new LineParser();
+  try {
+    const journal = await files.openJournal(parser, mismatches);
+    const parts = { engine, journal, parser, mismatches, totalRows, settings, lost: files.lost };
+    return await runAndClose(new BatchJob(parts), journal);
+  } finally {
+    await parser.close();
+  }
+}
+
+async function runAndClose(job: BatchJob, journal: Journal): Promise<BatchFileSummary> {
   let summary: BatchFileSummary;
   try {
-    summary = await new BatchJob({ engine, journal, totalRows, settings, lost: files.lost }).run();
+    summary = await job.run();
   } catch (error) {
     // The first error says more than what closing may add.
     await journal.close().catch(() => {});
@@ -79,5 +94,5 @@ function checkEngine(engine: unknown): asserts engine is BatchEngine {
 
 /** What came of a job that was aborted before its start. */
 function nothingDone(): BatchFileSummary {
-  return new Tally(null).summary({ isAborted: true, reachedEnd: false });
+  return new Tally(null).summary({ isAborted: true, reachedEnd: false, mismatches: [] });
 }

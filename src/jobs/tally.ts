@@ -2,6 +2,7 @@
 
 import type { ErrorCode } from '../protocol/errors.js';
 import type { Usage } from '../protocol/requests.js';
+import type { RowMismatch } from './mismatches.js';
 
 /** A job at this moment. Rows are lines of the input that are not blank. */
 export interface BatchFileProgress {
@@ -29,6 +30,8 @@ export interface BatchFileSummary {
   readonly skipped: number;
   /** How many of the skipped rows are error rows. */
   readonly skippedFailed: number;
+  /** What of the skipped rows was made from something else than the job would make them from. */
+  readonly mismatches: readonly RowMismatch[];
   /** Rows without a line in the output: aborted, or lost with the engine. Resuming runs them. */
   readonly unfinished: number;
   /** Whether the signal ended the job before the end of the input and of all rows. */
@@ -112,9 +115,11 @@ export class Tally {
   summary({
     isAborted,
     reachedEnd,
+    mismatches,
   }: {
     isAborted: boolean;
     reachedEnd: boolean;
+    mismatches: readonly RowMismatch[];
   }): BatchFileSummary {
     const unfinished = this.#lost + this.#running;
     return {
@@ -123,6 +128,7 @@ export class Tally {
       failed: this.#failed,
       skipped: this.#skipped,
       skippedFailed: this.#skippedFailed,
+      mismatches,
       unfinished,
       interrupted: isAborted && (!reachedEnd || unfinished > 0),
       errorsByCode: { ...this.#errorsByCode },

@@ -61,6 +61,8 @@ interface FakeEngineOptions {
   readonly fail?: (prompt: string) => PermafrostError | undefined;
   /** Called with the number of rows that run, before one is finished. */
   readonly onRunning?: (numRunning: number) => void;
+  /** The folder of its checkpoint. */
+  readonly model?: string;
 }
 
 /**
@@ -72,12 +74,14 @@ export class FakeEngine implements BatchEngine {
   readonly prompts: string[] = [];
   maxRunning = 0;
   isReturned = false;
+  readonly startup?: { readonly model: string };
   readonly #options: FakeEngineOptions;
   readonly #random: () => number;
 
   constructor(options: FakeEngineOptions = {}) {
     this.#options = options;
     this.#random = randomNumbers(options.seed ?? 1);
+    if (options.model !== undefined) this.startup = { model: options.model };
   }
 
   async *batch(

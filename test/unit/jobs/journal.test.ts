@@ -2,10 +2,13 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { Journal, type JournalOptions } from '../../../src/jobs/journal.js';
+import { LineParser } from '../../../src/jobs/line-parser.js';
 import { errorRow } from '../../../src/jobs/openai-response.js';
 import { jobFiles } from './batch-files.js';
 
-const stamp = { id: '1', createdSeconds: 1 };
+const origin = { request: 5, model: 1, defaults: 2, version: 3 };
+const stamp = { id: '1', createdSeconds: 1, origin };
+const parser = new LineParser();
 const badLine = { code: 'ERR_BAD_LINE', message: 'no' } as const;
 const duplicate = { code: 'ERR_DUPLICATE_ID', message: 'twice' } as const;
 const success = (customId: string) => ({
@@ -15,7 +18,7 @@ const success = (customId: string) => ({
   error: null,
 });
 const open = (output: string, options: Partial<JournalOptions> = {}) =>
-  Journal.open({ output, resume: false, ...options });
+  Journal.open({ output, resume: false, parser, ...options });
 
 describe('a journal', () => {
   test('has every appended row as a line once it is closed, in order', async () => {

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { completionRow, errorRow, outputRowSchema } from '../../../src/jobs/openai-response.js';
 import type { Choice, Completion } from '../../../src/protocol/requests.js';
 
-const stamp = { id: 'abc', createdSeconds: 1_700_000_000 };
+const origin = { request: 0xab, model: 1, defaults: 2, version: 0xffffffff };
+const stamp = { id: 'abc', createdSeconds: 1_700_000_000, origin };
 const asked = { customId: 'row', model: 'm' };
 
 function completionOf(...choices: Partial<Choice>[]): Completion {
@@ -42,7 +43,7 @@ describe('a row of /v1/completions', () => {
     const completion = completionOf({}, { text: 'five', finishReason: 'length' });
     const row = completionRow({ ...asked, endpoint: '/v1/completions' }, completion, stamp);
     expect(row).toEqual({
-      id: 'batch_req_abc',
+      id: 'batch_req_abc-000000ab-00000001-00000002-ffffffff',
       custom_id: 'row',
       response: {
         status_code: 200,
@@ -129,7 +130,7 @@ test('an error row says code, message and line', () => {
   for (const customId of ['row', null]) {
     const row = errorRow(customId, 5, { code: 'ERR_BAD_LINE', message: 'no' }, stamp);
     expect(row).toEqual({
-      id: 'batch_req_abc',
+      id: 'batch_req_abc-000000ab-00000001-00000002-ffffffff',
       custom_id: customId,
       response: null,
       error: { code: 'ERR_BAD_LINE', message: 'no', line: 5 },

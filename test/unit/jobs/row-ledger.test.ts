@@ -85,11 +85,24 @@ describe('a fingerprint table', () => {
 describe('a ledger', () => {
   test('does not take an id for a line', () => {
     const ledger = new RowLedger();
-    ledger.addFailedLine(5);
-    ledger.addFinished('5', 'finished');
+    ledger.addFailedLine(5, 7);
+    ledger.addFinished('5', 'finished', 8);
     expect(ledger.take('line:5')).toBe('new');
     expect(ledger.isFailedLine(5)).toBe(true);
     expect(ledger.take('5')).toBe('finished');
     expect(ledger.take('5')).toBe('duplicate');
+    expect(ledger.requestOfLine(5)).toBe(7);
+  });
+
+  test('knows what a row was made from, also when its line was read', () => {
+    const ledger = new RowLedger();
+    for (let row = 0; row < 5000; row++) ledger.addFinished(`row-${row}`, 'finished', row);
+    for (let row = 0; row < 5000; row++) {
+      expect(ledger.take(`row-${row}`)).toBe('finished');
+      expect(ledger.requestOf(`row-${row}`)).toBe(row);
+    }
+    expect(ledger.requestOf('row-5000')).toBe(0);
+    ledger.take('row-5000');
+    expect(ledger.requestOf('row-5000')).toBe(0);
   });
 });

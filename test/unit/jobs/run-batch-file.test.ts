@@ -28,6 +28,7 @@ describe('a batch file', () => {
       failed: 0,
       skipped: 0,
       skippedFailed: 0,
+      mismatches: [],
       unfinished: 0,
       interrupted: false,
       errorsByCode: {},

@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { PermafrostError } from '../protocol/errors.js';
-import { VERSION } from '../protocol/version.js';
+import { PermafrostError } from './errors.js';
+import { VERSION } from './version.js';
 
 const NAME = 'permafrost';
 
