@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ErrorCode, type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
-import { AdmittedRow, type LinePlace } from './admitted-row.js';
+import { AdmittedRow, type LinePlace, type RowResult } from './admitted-row.js';
 import type { BatchEngine } from './batch-file-options.js';
 import { readInputLines } from './input-lines.js';
 import type { JobSettings } from './job-settings.js';
@@ -19,6 +19,11 @@ import { type BatchFileSummary, Tally } from './tally.js';
 
 /** Errors that say something about the engine and nothing about the row that got them. */
 const ENGINE_ERRORS: ReadonlySet<ErrorCode> = new Set(['ERR_CLOSED', 'ERR_DEVICE_LOST']);
+
+/** Of a result whose text is made in one go: a millisecond's work. */
+const MAX_TOKENS_AT_ONCE = 1 << 15;
+
+type CompletedRow = Extract<RowResult, { kind: 'done' }>;
 
 export interface BatchJobParts {
   readonly engine: BatchEngine;
@@ -187,7 +192,6 @@ export class BatchJob {
     }
     this.#running.delete(engineRow.index);
     const { row, part } = running;
-    const { asked, line, request } = row;
     const result = row.end(
       part,
       engineRow,
@@ -196,20 +200,36 @@ export class BatchJob {
     if (result === null) return;
     switch (result.kind) {
       case 'done':
-        await this.#journal.appendResult(completionRow(asked, result, this.#stamp(request)));
-        this.#tally.succeed(result.usage);
+        await this.#succeed(row, result);
         break;
       case 'failed':
-        await this.#journal.appendError(
-          errorRow(asked.customId, line, result.error, this.#stamp(request)),
-        );
-        this.#tally.fail(result.error.code);
+        await this.#fail(row, result.error);
         break;
       case 'lost':
         this.#tally.lose(result.error?.code ?? null);
         break;
     }
     this.#report();
+  }
+
+  async #succeed(row: AdmittedRow, { choices, usage }: CompletedRow): Promise<void> {
+    const { asked, request } = row;
+    const isLong =
+      asked.params.logprobs !== undefined || usage.completionTokens > MAX_TOKENS_AT_ONCE;
+    try {
+      const made = completionRow(asked, { choices, usage }, this.#stamp(request));
+      await this.#journal.appendResult(made, isLong);
+      this.#tally.succeed(usage);
+    } catch (error) {
+      const record = PermafrostError.toRecord(error);
+      if (record.code !== 'ERR_REQUEST_TOO_LARGE') throw error;
+      await this.#fail(row, record);
+    }
+  }
+
+  async #fail({ asked, line, request }: AdmittedRow, error: ErrorRecord): Promise<void> {
+    await this.#journal.appendError(errorRow(asked.customId, line, error, this.#stamp(request)));
+    this.#tally.fail(error.code);
   }
 
   #stamp(request: Digest): RowStamp {

@@ -98,10 +98,12 @@ export class Journal {
   /**
    * Adds a row with a response. Resolves at once, or when enough earlier rows are written.
    *
-   * @throws ERR_FILE when writing failed, now or before.
+   * @param isLong The row may be large: its text is made in slices.
+   * @throws ERR_FILE when writing failed, now or before; ERR_REQUEST_TOO_LARGE when the row has no room
+   *   in a line that can be read again.
    */
-  appendResult(row: unknown): Promise<void> {
-    return this.#results.append(row);
+  appendResult(row: unknown, isLong = false): Promise<void> {
+    return isLong ? this.#results.appendLong(row, MAX_ROW_BYTES) : this.#results.append(row);
   }
 
   /** Like {@link Journal.appendResult}, for an error row. */

@@ -7,14 +7,15 @@
  */
 
 import type { ChoiceLogprob, TokenLogprob } from '../protocol/requests.js';
+import { LongList } from './row-pieces.js';
 
 /** The form of `/v1/completions`; `top_logprobs` has the token itself too, as documented. */
 export function completionLogprobs(entries: readonly ChoiceLogprob[], text: string) {
   return {
-    tokens: entries.map(tokenText),
-    token_logprobs: entries.map(finiteLogprob),
-    top_logprobs: entries.map(likeliest),
-    text_offset: textOffsets(entries, text),
+    tokens: listOf(entries, tokenText),
+    token_logprobs: listOf(entries, finiteLogprob),
+    top_logprobs: listOf(entries, likeliest),
+    text_offset: new LongList(() => textOffsets(entries, text)),
   };
 }
 
@@ -35,12 +36,21 @@ function likeliest(entry: ChoiceLogprob): Record<string, number> {
 /** The form of `/v1/chat/completions`. */
 export function chatLogprobs(entries: readonly ChoiceLogprob[]) {
   return {
-    content: entries.map((entry) => ({
+    content: listOf(entries, (entry) => ({
       ...chatToken(entry),
       top_logprobs: entry.top.map(chatToken),
     })),
     refusal: null,
   };
+}
+
+function listOf<Element>(
+  entries: readonly ChoiceLogprob[],
+  make: (entry: ChoiceLogprob) => Element,
+): LongList<Element> {
+  return new LongList(function* () {
+    for (const entry of entries) yield make(entry);
+  });
 }
 
 function chatToken(token: TokenLogprob) {
@@ -72,30 +82,37 @@ function tokenText(token: TokenLogprob): string {
  * Where each token begins in its text, in characters (code points). A token that goes on with a
  * character begins where that one does; what is not in the text begins where it would be.
  */
-function textOffsets(entries: readonly ChoiceLogprob[], text: string): number[] {
-  const growing = new TextDecoder('utf-8', { ignoreBOM: true });
-  const written = entries.map(({ bytes, isSpecial }) => {
-    return bytes === undefined || isSpecial === true
-      ? ''
-      : growing.decode(Uint8Array.from(bytes), { stream: true });
-  });
+function* textOffsets(entries: readonly ChoiceLogprob[], text: string): Generator<number> {
+  const growing = growingText();
   const textLength = countCharacters(text);
-  let length = -numDropped(written.join(''), text);
-  return written.map((part) => {
-    const offset = Math.min(Math.max(length, 0), textLength);
-    length += countCharacters(part);
-    return offset;
-  });
+  let length = -numDropped(entries, text);
+  for (const entry of entries) {
+    yield Math.min(Math.max(length, 0), textLength);
+    length += countCharacters(growing(entry));
+  }
+}
+
+/** Gives what each token adds to the text: whole characters only. */
+function growingText(): (entry: ChoiceLogprob) => string {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  return ({ bytes, isSpecial }) =>
+    bytes === undefined || isSpecial === true
+      ? ''
+      : decoder.decode(Uint8Array.from(bytes), { stream: true });
 }
 
 /** No known decoder drops more than one. */
 const MAX_DROPPED = 16;
+/** So many tokens tell what was dropped before the first of them. */
+const START_TOKENS = 64;
 
 /** Spaces that a tokenizer's decoder drops from the start of a text that nothing goes before. */
-function numDropped(written: string, text: string): number {
+function numDropped(entries: readonly ChoiceLogprob[], text: string): number {
+  const written = entries.slice(0, START_TOKENS).map(growingText()).join('');
   const numSpaces = Math.min(written.length - written.trimStart().length, MAX_DROPPED);
   for (let count = 0; count <= numSpaces; count++) {
-    if (written.startsWith(text, count)) return count;
+    const rest = written.slice(count);
+    if (text.startsWith(rest) || rest.startsWith(text)) return count;
   }
   return 0;
 }

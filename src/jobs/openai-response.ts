@@ -112,12 +112,12 @@ interface Asked {
   readonly model: string;
 }
 
-/** The row of a request's choices. */
+/** The row of a request's choices: as JSON, an {@link OutputRow}. */
 export function completionRow(
   asked: Asked,
   { choices, usage }: { readonly choices: readonly Choice[]; readonly usage: Usage },
   stamp: RowStamp,
-): OutputRow {
+): object {
   return {
     id: rowId(stamp.id, stamp.origin),
     custom_id: asked.customId,

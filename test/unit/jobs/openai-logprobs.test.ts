@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { chatLogprobs, completionLogprobs } from '../../../src/jobs/openai-logprobs.js';
+import * as forms from '../../../src/jobs/openai-logprobs.js';
 import type { ChoiceLogprob, TokenLogprob } from '../../../src/protocol/requests.js';
+
+/** As they are written. */
+const completionLogprobs = (...given: Parameters<typeof forms.completionLogprobs>) =>
+  JSON.parse(JSON.stringify(forms.completionLogprobs(...given)));
+const chatLogprobs = (...given: Parameters<typeof forms.chatLogprobs>) =>
+  JSON.parse(JSON.stringify(forms.chatLogprobs(...given)));
 
 const bytesOf = (text: string) => [...new TextEncoder().encode(text)];
 const token = (tokenId: number, bytes: readonly number[], logprob = -1): TokenLogprob => ({
