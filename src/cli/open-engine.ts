@@ -1,6 +1,7 @@
 /** An engine for a command: its start shown, its end certain. */
 
 import { Engine } from '../host/engine.js';
+import { PermafrostError } from '../protocol/errors.js';
 import type { EngineOptions } from '../protocol/options.js';
 import type { RestartEvent } from '../protocol/report.js';
 import { withFlagNames } from './engine-flags.js';
@@ -50,10 +51,16 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
       },
     });
   } catch (cause) {
-    throw new StartError('the engine could not start', { cause });
+    throw new StartError('the engine could not start', { cause: inWordsOfFlags(cause) });
   } finally {
     progress.stop();
   }
+}
+
+/** An error of the start, which names options as the API does. */
+function inWordsOfFlags(cause: unknown): unknown {
+  if (!(cause instanceof PermafrostError)) return cause;
+  return new PermafrostError(cause.code, withFlagNames(cause.message), { cause });
 }
 
 /** What a person is told of a restart. */

@@ -21,6 +21,7 @@ import type {
   StreamChunk,
 } from '../protocol/requests.js';
 import { refuseInsideScheduler } from '../protocol/scheduler-marker.js';
+import { shortened, valueText } from '../protocol/value-text.js';
 import { onAbort } from './abort-watch.js';
 import { Batch } from './batch.js';
 import type { BatchInput, BatchOptions } from './batch-options.js';
@@ -222,13 +223,13 @@ export class Engine implements AsyncDisposable {
    * engine.on('device', (event) => console.log(event.kind, event.device))
    */
   on<Name extends keyof EngineEvents>(name: Name, listener: EngineListener<Name>): this {
-    this.#events.on(name, listener);
+    this.#events.on(name, checkedListener(name, listener));
     return this;
   }
 
   /** Like {@link Engine.on}, for one event. */
   once<Name extends keyof EngineEvents>(name: Name, listener: EngineListener<Name>): this {
-    this.#events.once(name, listener);
+    this.#events.once(name, checkedListener(name, listener));
     return this;
   }
 
@@ -282,6 +283,19 @@ async function rehearseBeside(
   } catch (error) {
     warn(`the host's rehearsal failed, so that first requests take longer: ${error}`);
   }
+}
+
+/** @throws ERR_BAD_OPTION */
+function checkedListener<Name extends keyof EngineEvents>(
+  name: Name,
+  listener: EngineListener<Name>,
+): EngineListener<Name> {
+  if (typeof listener === 'function') return listener;
+  const given = valueText(listener);
+  throw new PermafrostError(
+    'ERR_BAD_OPTION',
+    `the listener of ${shortened(String(name))}: must be a function, not ${given}`,
+  );
 }
 
 /** Where nobody listens, Node tells on standard error, and whoever listens to its process. */

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { isAbortSignal } from '../protocol/abort-signal.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { nearestName } from '../protocol/near-name.js';
+import { thrownText } from '../protocol/value-text.js';
 import type { BatchFileOptions, InputStream } from './batch-file-options.js';
 
 /** A path, or a stream of the caller's. */
@@ -34,6 +35,8 @@ const DEFAULT_MAX_LINE_BYTES = 16 << 20;
 const DEFAULT_DRAIN_MS = 10_000;
 /** Beyond it a line has no room in a string. */
 const MAX_LINE_BYTES = 1 << 28;
+/** What an engine takes. */
+const MAX_INFLIGHT = 2 ** 31 - 1;
 /** What a timer can hold. */
 const MAX_DRAIN_MS = 2 ** 31 - 1;
 
@@ -57,6 +60,17 @@ const NAMES = [
  * @throws ERR_BAD_OPTION with the option's name and its value.
  */
 export function checkOptions(options: unknown): JobSettings {
+  try {
+    return readOptions(options);
+  } catch (cause) {
+    if (cause instanceof PermafrostError) throw cause;
+    // The caller's own getters and proxies may throw.
+    const message = `the options: reading failed: ${thrownText(cause)}`;
+    throw new PermafrostError('ERR_BAD_OPTION', message, { cause });
+  }
+}
+
+function readOptions(options: unknown): JobSettings {
   if (!isObject(options)) throw bad('the options', 'must be an object', options);
   for (const name of Object.keys(options)) {
     if ((NAMES as readonly string[]).includes(name)) continue;
@@ -72,7 +86,7 @@ export function checkOptions(options: unknown): JobSettings {
       given.outputErrors === undefined ? null : toOutput('outputErrors', given.outputErrors),
     mode: toMode(given.resume, given.overwrite),
     isStrict: given.resume === 'strict',
-    maxInflight: toWhole('maxInflight', given.maxInflight, 1, Number.MAX_SAFE_INTEGER),
+    maxInflight: toWhole('maxInflight', given.maxInflight, 1, MAX_INFLIGHT),
     maxLineBytes:
       toWhole('maxLineBytes', given.maxLineBytes, 1, MAX_LINE_BYTES) ?? DEFAULT_MAX_LINE_BYTES,
     drainMs: toDrainMs(given.drainMs),
@@ -146,8 +160,7 @@ function toWhole(name: string, value: unknown, min: number, max: number): number
   if (value === undefined) return null;
   const isWhole = Number.isSafeInteger(value) && Number(value) >= min && Number(value) <= max;
   if (isWhole) return Number(value);
-  const range = max === Number.MAX_SAFE_INTEGER ? `from ${min} on` : `from ${min} to ${max}`;
-  throw bad(name, `must be a whole number ${range}`, value);
+  throw bad(name, `must be a whole number from ${min} to ${max}`, value);
 }
 
 function toDrainMs(value: unknown): number {

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { PermafrostError } from '../protocol/errors.js';
+import { PermafrostError, reasonOf } from '../protocol/errors.js';
 import { findPackageRoot } from '../protocol/package-root.js';
 import { type FinishedRow, parseFinishedRow } from './finished-row.js';
 import { type Line, lineText } from './line-reader.js';
@@ -141,7 +141,6 @@ function ask(thread: Worker, task: LineTask): Promise<LineAnswer> {
 }
 
 function tooMuch(cause: unknown): ReturnType<typeof PermafrostError.toRecord> {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  const message = `reading the line ended its thread, which may have ${MAX_HEAP_MB} MB: ${reason}`;
+  const message = `reading the line ended its thread, which may have ${MAX_HEAP_MB} MB: ${reasonOf(cause)}`;
   return PermafrostError.toRecord(new PermafrostError('ERR_BAD_LINE', message));
 }

@@ -9,12 +9,15 @@ const FEW_ELEMENTS = 64;
  * A list of any length. A schema describes every wrong element there is: of a long list that would take
  * more memory than the line did, so that it is cut behind its first wrong one before.
  */
-export function boundedList<Element extends z.ZodType>(element: Element) {
-  return z.preprocess((value) => {
-    if (!Array.isArray(value) || value.length <= FEW_ELEMENTS) return value;
-    const wrong = value.findIndex((one) => !element.safeParse(one).success);
-    return wrong < 0 ? value : value.slice(0, wrong + 1);
-  }, z.array(element));
+export function boundedList<Element extends z.ZodType>(element: Element, wanted?: string) {
+  return z.preprocess(
+    (value) => {
+      if (!Array.isArray(value) || value.length <= FEW_ELEMENTS) return value;
+      const wrong = value.findIndex((one) => !element.safeParse(one).success);
+      return wrong < 0 ? value : value.slice(0, wrong + 1);
+    },
+    z.array(element, wanted),
+  );
 }
 
 /** A list of at most so many elements, called by their name where there are more. */

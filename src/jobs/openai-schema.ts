@@ -57,18 +57,22 @@ const refusedExtensions = {
   truncate_prompt_tokens: refused,
 };
 
-const MAX_TOKEN_ID = 2 ** 31 - 1;
+/** What devices count with. */
+const MAX_INT32 = 2 ** 31 - 1;
+const MAX_TOKEN_ID = MAX_INT32;
+/** With a prompt before it, the place of a token is an int32. */
+const MAX_MIN_TOKENS = 2 ** 30;
 const MAX_LOGIT_BIAS = 512;
 const tokenId = z.int().min(0).max(MAX_TOKEN_ID);
 
 const sampling = {
   model: z.string().min(1),
-  max_tokens: z.int().min(1).optional(),
-  min_tokens: z.int().min(0).optional(),
+  max_tokens: z.int().min(1).max(MAX_INT32).optional(),
+  min_tokens: z.int().min(0).max(MAX_MIN_TOKENS).optional(),
   temperature: z.number().min(0).optional(),
   top_p: z.number().gt(0).max(1).optional(),
   // Elsewhere -1 keeps all tokens, as 0 does here.
-  top_k: z.int().min(-1).optional(),
+  top_k: z.int().min(-1).max(MAX_INT32).optional(),
   min_p: z.number().min(0).max(1).optional(),
   presence_penalty: z.number().min(-2).max(2).optional(),
   frequency_penalty: z.number().min(-2).max(2).optional(),
@@ -131,8 +135,10 @@ function findPromptProblem(value: unknown): PromptProblem | null {
   if (!Array.isArray(value)) {
     const isTyped = typeof value === 'object' && value !== null && Object.hasOwn(value, '0');
     // What JSON.stringify makes of an Int32Array.
-    const cause = isTyped ? ', not an object of numbered fields, as a typed array becomes' : '';
-    return { path: [], message: `must be a text or a list of token ids${cause}` };
+    const message = isTyped
+      ? 'is an object of numbered fields, as JSON.stringify makes of a typed array: write a list'
+      : 'must be a text or a list of token ids';
+    return { path: [], message };
   }
   if (value.length === 0) return { path: [], message: 'is empty' };
   for (let index = 0; index < value.length; index++) {
@@ -202,7 +208,10 @@ const messageSchema = z.strictObject({
   role,
   content: z.preprocess(
     (value) => (typeof value === 'string' ? [{ type: 'text', text: value }] : value),
-    boundedList(textPart).refine((parts) => parts.length > 0, 'is empty'),
+    boundedList(textPart, 'must be a text or a list of text parts').refine(
+      (parts) => parts.length > 0,
+      'is empty',
+    ),
   ),
   // Which of several speakers of a role it is.
   name: z.string().optional(),
@@ -239,7 +248,7 @@ export const chatBodySchema = z
     ...refusedExtensions,
     ...sampling,
     messages: boundedList(messageSchema).refine((messages) => messages.length > 0, 'is empty'),
-    max_completion_tokens: z.int().min(1).optional(),
+    max_completion_tokens: z.int().min(1).max(MAX_INT32).optional(),
     logprobs: z.boolean().optional(),
     top_logprobs: z.int().min(0).max(20).optional(),
     modalities: only(['text']),

@@ -11,6 +11,9 @@ const FD = 1;
 const NAME = 'standard output';
 const writeSome = promisify(write);
 
+/** Writes whose errors may still come as events. */
+let numListening = 0;
+
 /**
  * Writes all of a text, in the order of the calls.
  *
@@ -53,11 +56,14 @@ async function writeFile(bytes: Buffer): Promise<void> {
 function writeStream(text: string): Promise<void> {
   const stream = process.stdout;
   unblockTerminal(stream);
-  stream.on('error', ignore);
+  // One listener for all, since Node warns of a leak at eleven.
+  if (numListening++ === 0) stream.on('error', ignore);
   return new Promise((resolve, reject) => {
     stream.write(text, (error) => {
       // The event comes after the callback.
-      setImmediate(() => stream.off('error', ignore));
+      setImmediate(() => {
+        if (--numListening === 0) stream.off('error', ignore);
+      });
       if (error) reject(error);
       else resolve();
     });

@@ -57,13 +57,19 @@ function copyWords(view: ArrayBufferView, reader: RequestReader): Int32Array | u
   if (view.length === 0) return reader.complain('has no token ids');
   reader.countBytes(view.length * TOKEN_ID_BYTES);
   const ids = new Int32Array(view);
-  const index = ids.findIndex((id) => id < 0);
+  const index = firstNegative(ids);
   if (index === -1) return ids;
   const id = ids[index] ?? 0;
   reader.enter(index);
   reader.refuse(TOKEN_ID, types.isUint32Array(view) ? id >>> 0 : id);
   reader.leave();
   return undefined;
+}
+
+/** By hand: `findIndex` takes five times as long, on the caller's event loop. */
+function firstNegative(ids: Int32Array): number {
+  for (let index = 0; index < ids.length; index++) if ((ids[index] ?? 0) < 0) return index;
+  return -1;
 }
 
 /** Bytes are left out: those are rather a text that was encoded. */

@@ -133,7 +133,10 @@ class Describer {
     const input = isOfField ? fieldOf(issue.input, path.at(-1)) : issue.input;
     if (issue.message !== '') {
       const isAboutValue = issue.message.startsWith('must ');
-      return isAboutValue ? `${issue.message}, not ${valueText(input)}` : issue.message;
+      if (!isAboutValue) return issue.message;
+      return input === undefined
+        ? `is missing; it ${issue.message}`
+        : `${issue.message}, not ${valueText(input)}`;
     }
     const wanted = expectation(this.#schema, path, input);
     if (input === undefined) return wanted === null ? 'is missing' : `is missing: ${wanted}`;

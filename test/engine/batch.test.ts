@@ -135,6 +135,17 @@ describe('an engine on the CPU', () => {
     }
   });
 
+  test('takes functions for listeners, and nothing else', async () => {
+    await using engine = await Engine.start({ model: TINY, devices: ['cpu'] });
+    for (const add of ['on', 'once'] as const) {
+      for (const listener of [5, null, undefined, {}]) {
+        expect(() => engine[add]('restart', listener as never)).toThrow(
+          expect.objectContaining({ code: 'ERR_BAD_OPTION' }),
+        );
+      }
+    }
+  });
+
   test('fails a bad row alone', async () => {
     await using engine = await Engine.start({ model: TINY, devices: ['cpu'] });
     const rows = await collect(

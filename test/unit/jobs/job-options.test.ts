@@ -15,9 +15,10 @@ const run = (options: unknown, engine: unknown = new FakeEngine()) =>
 
 describe('an option of a job', () => {
   test.each<readonly [object, string]>([
-    [{ maxInflight: 0 }, 'maxInflight: must be a whole number from 1 on, not 0'],
+    [{ maxInflight: 0 }, 'maxInflight: must be a whole number from 1 to 2147483647, not 0'],
+    [{ overwrite: true, maxInflight: 2 ** 31 }, 'maxInflight'],
     [{ maxInflight: 1.5 }, 'maxInflight'],
-    [{ maxInflight: '8' }, 'maxInflight: must be a whole number from 1 on, not "8"'],
+    [{ maxInflight: '8' }, 'maxInflight: must be a whole number from 1 to 2147483647, not "8"'],
     [{ maxInflight: null }, 'maxInflight'],
     [{ maxLineBytes: -1 }, 'maxLineBytes'],
     [{ maxLineBytes: 2 ** 40 }, 'maxLineBytes: must be a whole number from 1 to'],
@@ -29,6 +30,9 @@ describe('an option of a job', () => {
     [{ signal: null }, 'signal'],
     [{ onProgress: {} }, 'onProgress: must be a function'],
     [{ resume: 1 }, 'resume'],
+    [{ resume: 'soft' }, 'resume: must be true, false or \'strict\', not "soft"'],
+    [{ resume: 'strict', overwrite: true }, 'overwrite: drops the rows that resume keeps'],
+    [{ onWarning: 'x' }, 'onWarning: must be a function'],
     [{ overwrite: 'yes' }, 'overwrite: must be true or false, not "yes"'],
     [{ resume: true, overwrite: true }, 'overwrite: drops the rows that resume keeps'],
     [{ input: new URL('https://example.org/in.jsonl') }, 'input: must be a file: URL'],
@@ -54,6 +58,19 @@ describe('an option of a job', () => {
     });
     expect(await readFile(files.output, 'utf8')).toBe('precious');
     expect((await readdir(files.folder)).sort()).toEqual(['in.jsonl', 'out.jsonl']);
+  });
+
+  test('that can not be read is ERR_BAD_OPTION, with what its getter threw', async () => {
+    const throwing = {
+      get input() {
+        throw new Error('my own');
+      },
+    };
+    const message = 'the options: reading failed: my own';
+    await expect(run(throwing)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION', message });
+    const { proxy, revoke } = Proxy.revocable({}, {});
+    revoke();
+    await expect(run(proxy)).rejects.toMatchObject({ code: 'ERR_BAD_OPTION' });
   });
 
   test.each([undefined, null, 5, 'in.jsonl'])('%j is none at all', async (options) => {

@@ -427,6 +427,12 @@ describe('null is the same as left out', () => {
   });
 });
 
+test('a message without content says what belongs there', () => {
+  const given = { messages: [{ role: 'assistant', content: null }] };
+  const wanted = 'is missing; it must be a text or a list of text parts';
+  expect(chat(given)).toMatchObject(problem('ERR_BAD_LINE', `body.messages[0].content: ${wanted}`));
+});
+
 test('a custom_id that is a number is its digits', () => {
   for (const [custom_id, customId] of [
     [5, '5'],
@@ -451,8 +457,10 @@ test.each([
   ],
   [
     { prompt: Int32Array.of(1, 2) },
-    'body.prompt: must be a text or a list of token ids, not an obj',
+    'body.prompt: is an object of numbered fields, as JSON.stringify makes of a typed array',
   ],
+  [{ max_tokens: 2 ** 31 }, 'body.max_tokens: must be a whole number from 1 to 2147483647'],
+  [{ top_k: 2 ** 31 }, 'body.top_k: must be a whole number from -1 to 2147483647'],
 ])('%j says what is wrong', (body, message) => {
   expect(completion(body)).toMatchObject(problem('ERR_BAD_LINE', message));
 });
