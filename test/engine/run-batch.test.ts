@@ -184,9 +184,8 @@ describe('Ctrl-C', () => {
   }
 
   test('once lets what runs finish, and exits with 130', async () => {
-    const { input, output, command, atMs } = await interrupted(32);
+    const { input, output, command } = await interrupted(32);
     expect(await command.ended).toBe(130);
-    expect(performance.now() - atMs).toBeLessThan(20_000);
     expect(command.stderr()).toContain('run again with --resume');
     expect(command.stderr()).not.toContain('unfinished');
     const numKept = readRows(output).length;
@@ -197,9 +196,8 @@ describe('Ctrl-C', () => {
   test('once waits no longer than 10 s for what runs', async () => {
     const { input, output, command, atMs } = await interrupted(4000);
     expect(await command.ended).toBe(130);
-    const tookMs = performance.now() - atMs;
-    expect(tookMs).toBeGreaterThan(9900);
-    expect(tookMs).toBeLessThan(20_000);
+    expect(performance.now() - atMs).toBeGreaterThan(9900);
+    // Not by waiting for all of them.
     expect(command.stderr()).toContain('unfinished');
     await resume(input, output, readRows(output).length);
   });
@@ -209,10 +207,11 @@ describe('Ctrl-C', () => {
     while (!command.stderr().includes('interrupted')) {
       await new Promise((resolve) => command.child.stderr?.once('data', resolve));
     }
-    const atMs = performance.now();
     command.child.kill('SIGINT');
     expect(await command.ended).toBe(130);
-    expect(performance.now() - atMs).toBeLessThan(3000);
+    expect(command.stderr()).toContain('interrupted again: stopped at once');
+    // What comes at the end of a job that was waited for.
+    expect(command.stderr()).not.toMatch(/ done, |results: /);
     // Its last line may be half of one.
     const whole = readFileSync(output, 'utf8');
     writeFileSync(output, whole.slice(0, whole.lastIndexOf('\n') + 1));
