@@ -209,8 +209,10 @@ function toResponseFormat(
   switch (format?.type) {
     case 'json_object':
       return { type: 'json_object' };
-    case 'json_schema':
-      return { type: 'json_schema', schema: format.json_schema.schema };
+    case 'json_schema': {
+      const { schema, strict } = format.json_schema;
+      return { type: 'json_schema', schema, ...(typeof strict === 'boolean' && { strict }) };
+    }
     default:
       return undefined;
   }

@@ -16,7 +16,7 @@ export const responseFormat = z
         json_schema: z.strictObject({
           name: z.string().optional(),
           description: z.string().optional(),
-          // It says how hard to try; here the schema always holds.
+          // What can't be guaranteed is refused, unless this is false.
           strict: z.boolean().nullish(),
           schema: jsonObjectSchema,
         }),

@@ -123,9 +123,13 @@ export type DeviceEvent =
 
 /**
  * What kind of warning it is, to match on: 'auto' found no GPU, so that the CPU is used; a device is
- * left out from now on; anything else.
+ * left out from now on; a JSON schema with `strict: false` is not enforced in full; anything else.
  */
-export type WarningCode = 'PERMAFROST_NO_GPU' | 'PERMAFROST_DEVICE_LEFT_OUT' | 'PERMAFROST_WARNING';
+export type WarningCode =
+  | 'PERMAFROST_NO_GPU'
+  | 'PERMAFROST_DEVICE_LEFT_OUT'
+  | 'PERMAFROST_SCHEMA'
+  | 'PERMAFROST_WARNING';
 
 export interface WarningEvent {
   readonly code: WarningCode;

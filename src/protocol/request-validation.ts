@@ -141,6 +141,7 @@ const FORMAT_FIELDS: FieldTable = new Map<string, TakeField>([
   ],
   // What the schema says is checked where it is compiled.
   ['schema', copyJsonObject],
+  ['strict', trueOrFalse],
 ]);
 
 const responseFormat: TakeField = (value, reader) => {
@@ -150,6 +151,11 @@ const responseFormat: TakeField = (value, reader) => {
   if (isSchema !== Object.hasOwn(target, 'schema') && target.type !== undefined) {
     reader.enter('schema');
     reader.complain(isSchema ? 'is missing' : 'needs the type json_schema');
+    reader.leave();
+  }
+  if (!isSchema && Object.hasOwn(target, 'strict') && target.type !== undefined) {
+    reader.enter('strict');
+    reader.complain('needs the type json_schema');
     reader.leave();
   }
   return target;

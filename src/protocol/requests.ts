@@ -31,7 +31,15 @@ export type ResponseFormat =
   | { readonly type: 'text' }
   /** A JSON object of any kind. */
   | { readonly type: 'json_object' }
-  | { readonly type: 'json_schema'; readonly schema: Readonly<Record<string, unknown>> };
+  | {
+      readonly type: 'json_schema';
+      readonly schema: Readonly<Record<string, unknown>>;
+      /**
+       * false: what of the schema can't be guaranteed is left out, and an event 'warning' says what;
+       * otherwise the request fails. Default true.
+       */
+      readonly strict?: boolean;
+    };
 
 /**
  * How to draw tokens. What is left out comes from the checkpoint's `generation_config.json`, then

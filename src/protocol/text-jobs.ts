@@ -177,14 +177,22 @@ export interface TokenNames {
 
 export type NamedRow = TokenNames | { readonly error: ErrorRecord };
 
+/** What a text has to be. */
+export interface JsonConstraint {
+  /** JSON text. */
+  readonly schema: string;
+  /** What of the schema can't be guaranteed is an error; otherwise it is left out and said. */
+  readonly isStrict: boolean;
+}
+
 /** What may come next in texts that JSON schemas constrain. */
 export interface MaskJob {
   /** Whether a schema of it may take long to compile: like {@link PrepareJob.isLong}. */
   readonly isLong: boolean;
   /** How long one row may take before its thread is ended. */
   readonly rowTimeoutMs: number;
-  /** The rows' schemas as JSON text, each once. */
-  readonly schemas: readonly string[];
+  /** Of the rows, each once. */
+  readonly constraints: readonly JsonConstraint[];
   readonly rows: readonly MaskRow[];
   /** Sequences that won't be asked for again. */
   readonly ended: readonly number[];
@@ -197,19 +205,22 @@ export interface MaskJob {
 export interface MaskRow {
   /** Unique among all sequences of the engine; threads remember by it how far they have come. */
   readonly sequence: number;
-  /** The schema's place in the job. */
-  readonly schemaIndex: number;
+  /** The constraint's place in the job. */
+  readonly constraintIndex: number;
   /** All that was generated, so that any thread can answer. */
   readonly tokenIds: TokenIds;
 }
 
-/**
- * [⌈vocabSize / 32⌉] words: bit i of word j set if token 32 j + i may come next. At least one is.
- * `elapsedMs`: what the row took, with its schema's compilation where the thread did not know it.
- * In the order of the job's rows; the last ones may be missing, and are to be asked for again.
- */
+/** In the order of the job's rows; the last ones may be missing, and are to be asked for again. */
 export type MaskedRow =
-  | { readonly words: Int32Array; readonly elapsedMs: number }
+  | {
+      /** [⌈vocabSize / 32⌉]: bit i of word j set if token 32 j + i may come next. At least one is. */
+      readonly words: Int32Array;
+      /** What the row took, with its schema's compilation where the thread did not know it. */
+      readonly elapsedMs: number;
+      /** Of a sequence's first row: what of its schema is not enforced, each with its place. */
+      readonly notes?: readonly string[];
+    }
   | { readonly error: ErrorRecord };
 
 /** The pool's tasks by name. What goes wrong is in the result; they reject when their thread ends. */

@@ -3,7 +3,7 @@
  * device and whenever it has got a token; those that ask together share a job of the text pool.
  */
 
-import type { MaskedRow, MaskRow } from '../protocol/text-jobs.js';
+import type { JsonConstraint, MaskedRow, MaskRow } from '../protocol/text-jobs.js';
 import type { Effects } from './effects.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Scheduler } from './scheduler.js';
@@ -14,6 +14,8 @@ import type { TextPool } from './text-pool.js';
 import type { TextWork } from './text-work.js';
 
 const MAX_MASKS_PER_JOB = 32;
+/** A job with more kinds of schemas than this has said enough. */
+const MAX_WARNINGS = 100;
 
 export interface ConstrainedRequestsOptions {
   readonly text: Pick<TextPool, 'maskTokens'>;
@@ -23,6 +25,8 @@ export interface ConstrainedRequestsOptions {
   /** Tells the host whose schema is worked on. */
   readonly textWork: TextWork;
   readonly now: () => number;
+  /** Tells the application something. */
+  readonly warn: (message: string) => void;
   /** Sequences may draw, or requests have failed. */
   readonly onSchedulerChanged: () => void;
 }
@@ -37,6 +41,8 @@ export class ConstrainedRequests {
   /** Of the others, on threads that nobody else waits for. */
   readonly #long: JobBatcher<Sequence, MaskedRow>;
   readonly #speeds = new SchemaSpeeds();
+  /** What the application has been told. */
+  readonly #warnings = new Set<string>();
   readonly #queued = new Set<Sequence>();
   /** Of sequences that have ended since the last job. */
   #ended: number[] = [];
@@ -63,7 +69,7 @@ export class ConstrainedRequests {
         maxJobs: numLongThreads(textLimits),
         isWanted,
         rankOf: ({ request }) => {
-          return rankOfLength(this.#schemas.get(request.key)?.text.length ?? 0, now());
+          return rankOfLength(this.#schemas.get(request.key)?.constraint.schema.length ?? 0, now());
         },
         // One that takes for ever holds up no other.
         groupOf: ({ request }) => this.#schemas.get(request.key)?.digest ?? '',
@@ -73,8 +79,9 @@ export class ConstrainedRequests {
   }
 
   /** Takes a constrained request over that the scheduler has just taken in. */
-  open({ key }: ScheduledRequest, text: string): void {
-    this.#schemas.set(key, { text, digest: digestOf(text) });
+  open({ key }: ScheduledRequest, constraint: JsonConstraint): void {
+    const digest = digestOf(`${constraint.isStrict} ${constraint.schema}`);
+    this.#schemas.set(key, { constraint, digest });
   }
 
   /** Looks at what has happened in the scheduler; the caller clears the effects. */
@@ -120,13 +127,14 @@ export class ConstrainedRequests {
     isLong: boolean,
   ): Promise<readonly MaskedRow[]> {
     const places = new Map<string, number>();
+    const constraints: JsonConstraint[] = [];
     const rows = sequences.map((sequence): MaskRow => {
-      const schema = this.#schemas.get(sequence.request.key)?.text ?? '';
-      const schemaIndex = places.get(schema) ?? places.size;
-      places.set(schema, schemaIndex);
+      const { constraint, digest } = this.#schemas.get(sequence.request.key) ?? NO_SCHEMA;
+      const constraintIndex = places.get(digest) ?? constraints.push(constraint) - 1;
+      places.set(digest, constraintIndex);
       // A copy: what is posted to a thread travels with all of its buffer.
       const tokenIds = sequence.generated.view().slice();
-      return { sequence: sequence.arrival, schemaIndex, tokenIds };
+      return { sequence: sequence.arrival, constraintIndex, tokenIds };
     });
     // Those threads forget by themselves: a sequence does not come to the same one every time.
     const ended = isLong ? [] : this.#ended;
@@ -135,9 +143,8 @@ export class ConstrainedRequests {
     const endTokenIds = sequences[0]?.request.params.stopTokenIds ?? [];
     const { timeoutMs } = textLimits;
     const rowTimeoutMs = isLong ? timeoutMs : quickLimits(timeoutMs).rowTimeoutMs;
-    const schemas = [...places.keys()];
     return text.maskTokens(
-      { schemas, rows, ended, vocabSize, endTokenIds, isLong, rowTimeoutMs },
+      { constraints, rows, ended, vocabSize, endTokenIds, isLong, rowTimeoutMs },
       isWanted,
     );
   }
@@ -152,15 +159,26 @@ export class ConstrainedRequests {
     }
     if (schema !== undefined) this.#speeds.note(schema.digest, row.elapsedMs);
     scheduler.setMask(key, sequence.choice, row.words);
+    if (row.notes !== undefined && row.notes.length > 0) this.#warn(row.notes);
+  }
+
+  /** Once for all requests of which the same is left out. */
+  #warn(notes: readonly string[]): void {
+    const message = `answers may not hold to all of their JSON schema: ${notes.join(', ')} not enforced`;
+    if (this.#warnings.has(message) || this.#warnings.size >= MAX_WARNINGS) return;
+    this.#warnings.add(message);
+    this.#options.warn(message);
   }
 }
 
 interface Schema {
-  /** JSON text. */
-  readonly text: string;
+  readonly constraint: JsonConstraint;
   /** What it is remembered by. */
   readonly digest: string;
 }
+
+/** What a request has that has ended meanwhile: its mask is dropped. */
+const NO_SCHEMA: Schema = { constraint: { schema: '{}', isStrict: true }, digest: '' };
 
 function isWaitingForMask({ state, lacksMask }: Sequence): boolean {
   return lacksMask && state !== 'finished';

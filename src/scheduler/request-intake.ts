@@ -3,7 +3,7 @@
 import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { ResumedChoice, SubmittedRequest } from '../protocol/messages.js';
 import type { FinishReason, ResponseFormat } from '../protocol/requests.js';
-import type { PreparedRow, PrepareJob, TextPrompt } from '../protocol/text-jobs.js';
+import type { JsonConstraint, PreparedRow, PrepareJob, TextPrompt } from '../protocol/text-jobs.js';
 import { JobBatcher } from './job-batcher.js';
 import type { Outbox } from './outbox.js';
 import { isDetokenizedAsItGrows } from './request-output.js';
@@ -42,8 +42,8 @@ export interface RequestIntakeOptions {
     stop: readonly string[],
     resumed: readonly ResumedChoice[],
   ) => void;
-  /** The same of a request whose text a schema constrains; `schema` is JSON text. */
-  readonly onConstrained: (request: ScheduledRequest, schema: string) => void;
+  /** The same of a request whose text is constrained. */
+  readonly onConstrained: (request: ScheduledRequest, constraint: JsonConstraint) => void;
   /** Tokenized requests have been added to the scheduler. */
   readonly onSchedulerChanged: () => void;
   /** The clock of the deadlines. */
@@ -54,8 +54,8 @@ interface Entry {
   readonly request: SubmittedRequest;
   readonly params: ResolvedParams;
   readonly stop: readonly string[];
-  /** JSON text of what constrains the answer; null = nothing does. */
-  readonly schema: string | null;
+  /** null = the answer may be any text. */
+  readonly constraint: JsonConstraint | null;
 }
 
 interface TextEntry extends Entry {
@@ -154,9 +154,9 @@ export class RequestIntake {
       );
     }
     const resolved = resolveParams(params, this.#options.context);
-    const schema = schemaOf(params.responseFormat);
-    if (schema !== null) this.#checkConstrained(resolved);
-    const entry = { request, stop, schema, params: resolved };
+    const constraint = constraintOf(params.responseFormat);
+    if (constraint !== null) this.#checkConstrained(resolved);
+    const entry = { request, stop, constraint, params: resolved };
     if (!isTextPrompt(prompt)) {
       this.#admit(entry, prompt);
       return;
@@ -235,7 +235,7 @@ export class RequestIntake {
     }
   }
 
-  #admit({ request, params, stop, schema }: Entry, promptIds: Int32Array): void {
+  #admit({ request, params, stop, constraint }: Entry, promptIds: Int32Array): void {
     const { key, priority = 0, deadlineAtMs, stream, resume } = request;
     const scheduled = this.#options.scheduler.add({
       key,
@@ -244,12 +244,12 @@ export class RequestIntake {
       priority,
       deadlineAtMs: deadlineAtMs ?? Number.POSITIVE_INFINITY,
       stream,
-      tellsTokens: schema !== null || isDetokenizedAsItGrows(stream, stop),
-      isConstrained: schema !== null,
+      tellsTokens: constraint !== null || isDetokenizedAsItGrows(stream, stop),
+      isConstrained: constraint !== null,
       ...(resume !== undefined && { resume }),
     });
     this.#options.onAdmitted(scheduled, stop, resume?.choices ?? []);
-    if (schema !== null) this.#options.onConstrained(scheduled, schema);
+    if (constraint !== null) this.#options.onConstrained(scheduled, constraint);
   }
 
   #fail(key: number, error: ErrorRecord): void {
@@ -258,12 +258,12 @@ export class RequestIntake {
   }
 }
 
-function schemaOf(format: ResponseFormat | undefined): string | null {
+function constraintOf(format: ResponseFormat | undefined): JsonConstraint | null {
   switch (format?.type) {
     case 'json_object':
-      return JSON.stringify({ type: 'object' });
+      return { schema: '{"type":"object"}', isStrict: true };
     case 'json_schema':
-      return JSON.stringify(format.schema);
+      return { schema: JSON.stringify(format.schema), isStrict: format.strict ?? true };
     default:
       return null;
   }

@@ -92,6 +92,7 @@ export class RunningEngine {
       textLimits,
       textWork,
       now,
+      warn: (message) => send({ kind: 'warning', code: 'PERMAFROST_SCHEMA', message }),
       onSchedulerChanged,
     });
     this.#intake = new RequestIntake({
@@ -107,7 +108,7 @@ export class RunningEngine {
       scheduler,
       outbox,
       onAdmitted: (request, stop, resumed) => output.open(request, stop, resumed),
-      onConstrained: (request, schema) => this.#constrained.open(request, schema),
+      onConstrained: (request, constraint) => this.#constrained.open(request, constraint),
       onSchedulerChanged,
     });
     this.#loop = new StepLoop({

@@ -32,4 +32,8 @@ export class RecentMap<Key, Value> {
     this.#values.delete(key);
     this.#onGone(value);
   }
+
+  clear(): void {
+    for (const key of [...this.#values.keys()]) this.delete(key);
+  }
 }

@@ -57,15 +57,19 @@ export function createTextTasks(loading: Promise<TextLayer>, now = monotonicMs):
     return results;
   };
   let masker: TokenMasker | null = null;
-  const maskRow = async (layer: TextLayer, job: MaskJob, row: MaskRow): Promise<MaskedRow> => {
+  const maskRow = (layer: TextLayer, job: MaskJob, row: MaskRow): MaskedRow => {
     // Every job has the same model.
     masker ??= new TokenMasker(requireTokenizer(layer), job);
-    const { sequence, schemaIndex, tokenIds } = row;
-    const schema = job.schemas[schemaIndex] ?? '';
-    await masker.prepare();
+    const { sequence, constraintIndex, tokenIds } = row;
+    const constraint = job.constraints[constraintIndex];
+    if (constraint === undefined) {
+      throw new PermafrostError('ERR_INTERNAL', `a mask of constraint ${constraintIndex}`);
+    }
+    masker.prepare();
     const startMs = now();
-    const words = await masker.mask({ sequence, schema, tokenIds });
-    return { words, elapsedMs: now() - startMs };
+    const words = masker.mask({ sequence, constraint, tokenIds });
+    const masked = { words, elapsedMs: now() - startMs };
+    return tokenIds.length > 0 ? masked : { ...masked, notes: masker.notesOf(constraint) };
   };
   return {
     describe: () => loading.then(report, failure),
@@ -80,7 +84,7 @@ export function createTextTasks(loading: Promise<TextLayer>, now = monotonicMs):
     decode: ({ rows }, progress) => perRow(rows, decodeRow, progress),
     nameTokens: ({ rows }, progress) => perRow(rows, nameRow, progress),
     maskTokens: async (job, progress) => {
-      await masker?.forget(job.ended);
+      masker?.forget(job.ended);
       return perRow(job.rows, (layer, row) => maskRow(layer, job, row), progress, SLICE_MS);
     },
   };

@@ -4,9 +4,9 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import addFormats from 'ajv-formats';
 import { describe, expect, test } from 'vitest';
 import type { BatchRequest, Choice } from '../../src/index.js';
+import { randomSchemas, type Schema } from '../random-schemas.js';
 import { completionLine, readRows, startBatch, temporaryFolder } from './batch-command.js';
 import { Engine, referencePrompts, TINY } from './engines.js';
-import { randomSchemas, type Schema } from './random-schemas.js';
 
 const SEED = 20_260;
 const NUM_SCHEMAS = 200;
@@ -62,7 +62,12 @@ describe('answers that a JSON schema constrains', () => {
     const complaints: string[] = [];
     let numStopped = 0;
     for await (const row of engine.batch([...constrained, ...neighbours], { maxInflight: 64 })) {
-      if ('error' in row) throw row.error;
+      if ('error' in row) {
+        // Of schemas put together at random, a few take no value.
+        expect(row.error).toMatchObject({ code: 'ERR_UNSUPPORTED' });
+        expect(row.error.message).toMatch(/: no (type|text|number|list)/);
+        continue;
+      }
       const { completion } = row;
       const schema = schemas[row.index];
       if (schema === undefined) {
@@ -97,11 +102,11 @@ describe('answers that a JSON schema constrains', () => {
       const response_format = { type: 'json_schema', json_schema: { name: 'it', schema } };
       return completionLine(id, { prompt: '1+1=', max_tokens: 100, response_format, ...more });
     };
-    const nested = { type: 'object', properties: { a: { type: 'string', pattern: '^x' } } };
+    const nested = { type: 'object', properties: { a: { type: 'string', pattern: 'x(?=y)z' } } };
     const lines = [
       row('person', PERSON, { n: 2, temperature: 1, seed: 1 }),
       row('pattern', nested),
-      row('not', { not: {} }),
+      row('left', { type: 'array', unevaluatedItems: false }),
       row('stop', PERSON, { stop: '}' }),
       completionLine('object', {
         prompt: '1+1=',
@@ -124,7 +129,7 @@ describe('answers that a JSON schema constrains', () => {
       code: 'ERR_UNSUPPORTED',
       message: expect.stringContaining('#/properties/a/pattern'),
     });
-    expect(problemOf('not')?.message).toContain('#/not');
+    expect(problemOf('left')?.message).toContain('#/unevaluatedItems');
     expect(problemOf('stop')?.message).toContain('body.stop');
   });
 });

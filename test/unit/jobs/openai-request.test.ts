@@ -269,7 +269,19 @@ describe('a response_format', () => {
 
   test.each([
     [{ type: 'json_object' }, { type: 'json_object' }],
-    [format, { type: 'json_schema', schema }],
+    [format, { type: 'json_schema', schema, strict: true }],
+    [
+      { type: 'json_schema', json_schema: { schema } },
+      { type: 'json_schema', schema },
+    ],
+    [
+      { type: 'json_schema', json_schema: { schema, strict: null } },
+      { type: 'json_schema', schema },
+    ],
+    [
+      { type: 'json_schema', json_schema: { schema, strict: false } },
+      { schema, strict: false },
+    ],
   ])('%j constrains the answer', (given, responseFormat) => {
     for (const line of [chat, completion]) {
       expect(line({ response_format: given })).toMatchObject({ params: { responseFormat } });

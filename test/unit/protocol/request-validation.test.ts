@@ -16,6 +16,7 @@ describe('a request', () => {
     params({ repetitionPenalty: 2, presencePenalty: -2, frequencyPenalty: 2, minTokens: 0 }),
     params({ responseFormat: { type: 'json_object' }, stop: [], minTokens: 0, ignoreEos: false }),
     params({ responseFormat: { type: 'json_schema', schema: { type: 'null' } } }),
+    params({ responseFormat: { type: 'json_schema', schema: {}, strict: false } }),
     params({ responseFormat: { type: 'text' }, stop: 'x' }),
   ])('is taken as it is, but copied: %j', (request) => {
     const { sizeBytes, ...taken } = validateRequest(request);
@@ -69,6 +70,8 @@ describe('a request', () => {
     [params({ minTokens: -1 }), 'params.minTokens: '],
     [params({ responseFormat: { type: 'xml' } }), 'params.responseFormat.type: must be text, json'],
     [params({ responseFormat: { type: 'json_schema' } }), 'params.responseFormat.schema: '],
+    [params({ responseFormat: { type: 'json_schema', schema: {}, strict: 1 } }), 'Format.strict: '],
+    [params({ responseFormat: { type: 'json_object', strict: true } }), 'Format.strict: needs'],
     [params({ responseFormat: { type: 'json_object' }, stop: 'x' }), 'params.stop: is not'],
     [params({ responseFormat: { type: 'json_object' }, minTokens: 2 }), 'params.minTokens: is not'],
     [params({ temperature: -0.1 }), 'params.temperature: must be a number from 0 on, not -0.1'],

@@ -16,7 +16,7 @@ const PERSON: ResponseFormat = {
   },
 };
 
-const PATTERN = /^\{"age":(\d|[1-9]\d|1[01]\d|120),"isMember":(true|false)\}$/;
+const PATTERN = /^\{"age": ?(\d|[1-9]\d|1[01]\d|120), ?"isMember": ?(true|false)\}$/;
 
 function start(options: HarnessOptions = {}): Harness {
   return new Harness({ eosTokenIds: [EOS], ...options });
@@ -105,7 +105,7 @@ describe('a request with a JSON schema', () => {
 
   it('fails with the place of a keyword that is not supported', async () => {
     const harness = start();
-    const schema = { type: 'object', properties: { a: { type: 'integer', multipleOf: 3 } } };
+    const schema = { type: 'object', properties: { a: { unevaluatedProperties: false } } };
     harness.submit(
       personRequest(1, { params: { responseFormat: { type: 'json_schema', schema } } }),
     );
@@ -114,8 +114,26 @@ describe('a request with a JSON schema', () => {
       {
         error: {
           code: 'ERR_UNSUPPORTED',
-          message: expect.stringContaining('#/properties/a/multipleOf'),
+          message: expect.stringContaining('#/properties/a/unevaluatedProperties'),
         },
+      },
+    ]);
+  });
+
+  it('leaves out what can not be guaranteed when it is not strict, and says so once', async () => {
+    const harness = start();
+    const schema = { type: 'object', maxProperties: 1, unevaluatedProperties: false };
+    const responseFormat: ResponseFormat = { type: 'json_schema', schema, strict: false };
+    harness.submit(
+      ...[1, 2, 3].map((key) => personRequest(key, { params: { maxTokens: 400, responseFormat } })),
+    );
+    await harness.run(3);
+    const warnings = harness.sent.filter(({ kind }) => kind === 'warning');
+    expect(warnings).toEqual([
+      {
+        kind: 'warning',
+        code: 'PERMAFROST_SCHEMA',
+        message: expect.stringContaining('#/unevaluatedProperties'),
       },
     ]);
   });

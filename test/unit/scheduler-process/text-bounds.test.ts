@@ -203,7 +203,8 @@ describe('a JSON schema', () => {
     const { maskTokens } = harness.text;
     Object.assign(harness.text, {
       maskTokens: async (job: Parameters<typeof maskTokens>[0]) => {
-        if (job.schemas.some((schema) => schema.includes('77'))) await new Promise(() => {});
+        if (job.constraints.some(({ schema }) => schema.includes('77')))
+          await new Promise(() => {});
         return maskTokens(job);
       },
     });

@@ -1,11 +1,14 @@
 /** Plays a model that writes JSON under masks, on the tokenizer of models/tiny. */
 
+import type { JsonConstraint } from '../../../src/protocol/text-jobs.js';
 import { loadTextLayer } from '../../../src/text/text-layer.js';
 import { TokenMasker } from '../../../src/text/token-masker.js';
 import type { Tokenizer } from '../../../src/text/tokenizer.js';
 
 export const EOS = 511;
 export const VOCAB_SIZE = 512;
+
+const CLOSING = Buffer.from('"}],:');
 
 export async function tinyTokenizer(): Promise<Tokenizer> {
   const { tokenizer } = await loadTextLayer('models/tiny');
@@ -16,6 +19,11 @@ export async function tinyTokenizer(): Promise<Tokenizer> {
 export function allowedIds(words: Int32Array): number[] {
   const isAllowed = (id: number): boolean => (((words[id >> 5] ?? 0) >>> (id & 31)) & 1) === 1;
   return Array.from({ length: words.length * 32 }, (_, id) => id).filter(isAllowed);
+}
+
+/** The schema, all of it enforced. */
+export function strictly(schema: unknown): JsonConstraint {
+  return { schema: JSON.stringify(schema), isStrict: true };
 }
 
 /** One matcher's sequences by number, each of one schema. */
@@ -33,28 +41,40 @@ export class ConstrainedText {
   async takes(schema: object, text: string): Promise<boolean> {
     const sequence = this.#numSequences++;
     const tokenIds = [...Buffer.from(text)].map((byte) => this.#idOf(byte));
-    const query = { sequence, schema: JSON.stringify(schema) };
+    const query = { sequence, constraint: strictly(schema) };
     for (let length = 0; length < tokenIds.length; length++) {
-      const words = await this.masker.mask({ ...query, tokenIds: tokenIds.slice(0, length) });
+      const words = this.masker.mask({ ...query, tokenIds: tokenIds.slice(0, length) });
       if (!allowedIds(words).includes(tokenIds[length] ?? -1)) return false;
     }
-    return allowedIds(await this.masker.mask({ ...query, tokenIds })).includes(EOS);
+    return allowedIds(this.masker.mask({ ...query, tokenIds })).includes(EOS);
   }
 
   /** A random answer's bytes; null when it has no end within so many tokens. */
   async write(schema: object, seed: number, maxTokens = 200): Promise<Uint8Array | null> {
     const sequence = this.#numSequences++;
-    const query = { sequence, schema: JSON.stringify(schema) };
+    const query = { sequence, constraint: strictly(schema) };
     const tokenIds: number[] = [];
     let state = seed;
-    while (tokenIds.length < maxTokens) {
-      const allowed = allowedIds(await this.masker.mask({ ...query, tokenIds }));
+    const below = (limit: number): number => {
       state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-      const id = allowed[(state >> 8) % allowed.length] ?? EOS;
+      return (state >> 8) % limit;
+    };
+    while (tokenIds.length < maxTokens) {
+      const allowed = allowedIds(this.masker.mask({ ...query, tokenIds }));
+      // Without a liking for what closes, random texts hardly ever end.
+      const closing = allowed.filter((id) => this.#isClosing(id));
+      const likesClosing = closing.length > 0 && (below(10) < 4 || tokenIds.length > maxTokens / 2);
+      const some = likesClosing ? closing : allowed;
+      const id = some[below(some.length)] ?? EOS;
       if (id === EOS) return this.#tokenizer.textBytes.join([], tokenIds);
       tokenIds.push(id);
     }
     return null;
+  }
+
+  #isClosing(id: number): boolean {
+    const [first = -1] = this.#tokenizer.textBytes.get(id);
+    return id === EOS || CLOSING.includes(first);
   }
 
   #idOf(byte: number): number {

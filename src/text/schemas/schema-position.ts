@@ -1,4 +1,4 @@
-import { PermafrostError } from '../protocol/errors.js';
+import { PermafrostError } from '../../protocol/errors.js';
 
 /** A JSON object that was read from a schema. */
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -37,7 +37,7 @@ export class SchemaPosition {
 
   /** @throws ERR_BAD_REQUEST when the value is not a whole number of at least 0. */
   readCount(value: unknown): number {
-    if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+    if (Number.isInteger(value) && Number(value) >= 0) return Number(value);
     throw this.malformed('a whole number of at least 0');
   }
 
@@ -47,6 +47,24 @@ export class SchemaPosition {
     throw this.malformed('an object');
   }
 
+  /** @throws ERR_BAD_REQUEST when the value is no number. */
+  readNumber(value: unknown): number {
+    if (typeof value === 'number' && Number.isFinite(value)) return value;
+    throw this.malformed('a number');
+  }
+
+  /** @throws ERR_BAD_REQUEST when the value is no text. */
+  readText(value: unknown): string {
+    if (typeof value === 'string') return value;
+    throw this.malformed('a text');
+  }
+
+  /** @throws ERR_BAD_REQUEST when the value is no list of texts. */
+  readNames(value: unknown): readonly string[] {
+    if (Array.isArray(value) && value.every((name) => typeof name === 'string')) return value;
+    throw this.malformed('a list of names');
+  }
+
   /** @throws ERR_BAD_REQUEST when the value is no list, or an empty one. */
   readList(value: unknown): readonly unknown[] {
     if (Array.isArray(value) && value.length > 0) return value;
@@ -54,8 +72,20 @@ export class SchemaPosition {
   }
 }
 
+/** A schema that would take too long. */
+export class SchemaTooLarge extends PermafrostError {}
+
+export function tooLarge(what: string): SchemaTooLarge {
+  return new SchemaTooLarge('ERR_BAD_REQUEST', `the JSON schema is too large: ${what}`);
+}
+
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether a schema takes everything. */
+export function isEmptySchema(schema: unknown): boolean {
+  return schema === true || (isJsonObject(schema) && Object.keys(schema).length === 0);
 }
 
 function escapeName(name: string): string {
