@@ -7,8 +7,8 @@ import {
   MAX_TOKENIZER_BYTES,
   readCheckpointFile,
 } from '../protocol/checkpoint-file.js';
-import { PermafrostError } from '../protocol/errors.js';
 import { checkValue, joinProblems } from '../protocol/validation.js';
+import { damaged, TOKENIZER_FILE } from './checkpoint-errors.js';
 
 /**
  * Reads a file of a checkpoint; null when it isn't there.
@@ -17,7 +17,7 @@ import { checkValue, joinProblems } from '../protocol/validation.js';
  * ERR_TOKENIZER when it is no UTF-8.
  */
 export async function readTextFile(folder: string, name: string): Promise<string | null> {
-  const maxBytes = name === 'tokenizer.json' ? MAX_TOKENIZER_BYTES : MAX_SETTINGS_BYTES;
+  const maxBytes = name === TOKENIZER_FILE ? MAX_TOKENIZER_BYTES : MAX_SETTINGS_BYTES;
   const bytes = await readCheckpointFile(join(folder, name), maxBytes);
   if (bytes === null) return null;
   try {
@@ -60,16 +60,6 @@ export function parseJson<Schema extends z.ZodType>(
   const checked = checkValue(schema, value, 'the file');
   if ('value' in checked) return checked.value;
   throw damaged(name, joinProblems(checked.problems));
-}
-
-/** The error of a text file whose content is wrong. */
-export function damaged(name: string, what: string, cause?: unknown): PermafrostError {
-  return new PermafrostError('ERR_TOKENIZER', `${name} is damaged: ${what}`, { cause });
-}
-
-/** The error of a text file that asks for something that is not carried out. */
-export function refused(name: string, what: string): PermafrostError {
-  return new PermafrostError('ERR_TOKENIZER', `${name}: not supported: ${what}`);
 }
 
 /** The message of anything thrown. */

@@ -6,6 +6,7 @@
 
 import { writeFileSync } from 'node:fs';
 import { PermafrostError } from '../protocol/errors.js';
+// Nothing else is imported here: the process is to be there soon.
 import type { EncoderReply, EncoderRequest } from './encoder.js';
 import { RustTokenizer } from './rust-tokenizer.js';
 

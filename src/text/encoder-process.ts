@@ -5,8 +5,8 @@
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { PermafrostError } from '../protocol/errors.js';
-import { damaged, messageOf } from './checkpoint-files.js';
+import { PermafrostError, reasonOf } from '../protocol/errors.js';
+import { damaged, TOKENIZER_FILE } from './checkpoint-errors.js';
 import type {
   Encoder,
   EncoderReply,
@@ -15,7 +15,6 @@ import type {
   FoundTokens,
   TokenizerChanges,
 } from './encoder.js';
-import { TOKENIZER_FILE } from './tokenizer-file.js';
 
 const ENTRY = new URL('./encoder-main.js', import.meta.url);
 /** What runs in this process, whatever became of the file that it was: an update may have come. */
@@ -49,7 +48,7 @@ export class EncoderProcess implements Encoder {
   complete(changes: TokenizerChanges): Promise<FoundTokens> {
     return this.#inTurn(async () => {
       const reply = await this.#child.ask({ kind: 'complete', changes }).catch((cause: unknown) => {
-        throw damaged(TOKENIZER_FILE, messageOf(cause), cause);
+        throw damaged(TOKENIZER_FILE, reasonOf(cause), cause);
       });
       if (reply.kind !== 'completed') throw failure(reply);
       if (changes.json !== null) this.#json = Buffer.from(changes.json);

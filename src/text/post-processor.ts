@@ -4,7 +4,7 @@
  */
 
 import * as z from 'zod';
-import { refused } from './checkpoint-files.js';
+import { refused } from './checkpoint-errors.js';
 
 /** One end of a text. */
 export interface TextEnd {

@@ -4,10 +4,9 @@
  */
 
 import type { Tokenizer as Library } from 'tokenizers';
-import { PermafrostError } from '../protocol/errors.js';
-import { messageOf } from './checkpoint-files.js';
+import { PermafrostError, reasonOf } from '../protocol/errors.js';
+import { TOKENIZER_FILE } from './checkpoint-errors.js';
 import type { Encoder, FoundTokens, StartEncoder, TokenizerChanges } from './encoder.js';
-import { TOKENIZER_FILE } from './tokenizer-file.js';
 
 /** Encodes in this process, on the threads of libuv's pool. */
 export class RustTokenizer implements Encoder {
@@ -44,7 +43,7 @@ export class RustTokenizer implements Encoder {
       const encoding = await library.encode(text, null, { addSpecialTokens });
       return Int32Array.from(encoding.getIds());
     } catch (cause) {
-      const message = `the tokenizer failed on this text: ${messageOf(cause)}`;
+      const message = `the tokenizer failed on this text: ${reasonOf(cause)}`;
       throw new PermafrostError('ERR_TOKENIZER', message, { cause });
     }
   }
@@ -61,7 +60,7 @@ async function loadLibrary(): Promise<Module> {
     return await import('tokenizers');
   } catch (cause) {
     const platform = `${process.platform}-${process.arch}`;
-    const message = `the tokenizer library does not load on ${platform}, so that this model can't take text: ${messageOf(cause)}`;
+    const message = `the tokenizer library does not load on ${platform}, so that this model can't take text: ${reasonOf(cause)}`;
     throw new PermafrostError('ERR_TOKENIZER', message, { cause });
   }
 }
@@ -71,7 +70,7 @@ async function load(json: string): Promise<Library> {
   try {
     return module.Tokenizer.fromString(json);
   } catch (cause) {
-    const what = refusedPart(module, json) ?? messageOf(cause);
+    const what = refusedPart(module, json) ?? reasonOf(cause);
     const message = `${TOKENIZER_FILE} is damaged, or has something that is not supported: ${what}`;
     throw new PermafrostError('ERR_TOKENIZER', message, { cause });
   }
@@ -91,7 +90,7 @@ function refusedPart({ Tokenizer }: Module, json: string): string | null {
         Tokenizer.fromString(JSON.stringify({ model: TINY_MODEL, [section]: part ?? null }));
       } catch (error) {
         const text = JSON.stringify(part).slice(0, MAX_LENGTH);
-        return `${section}: ${text} (${messageOf(error)})`;
+        return `${section}: ${text} (${reasonOf(error)})`;
       }
     }
   }

@@ -15,6 +15,7 @@ import {
   type SpecialTokens,
   type TokenizerConfig,
 } from './special-tokens.js';
+import { refused } from './checkpoint-errors.js';
 import type { TokenizerFile } from './tokenizer-file.js';
 
 const CONFIG_FILE = 'tokenizer_config.json';

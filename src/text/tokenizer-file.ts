@@ -1,10 +1,9 @@
 /** tokenizer.json, as far as it is read on this side of the tokenizer library. */
 
 import * as z from 'zod';
-import { damaged, parseJson } from './checkpoint-files.js';
+import { damaged, TOKENIZER_FILE } from './checkpoint-errors.js';
+import { parseJson } from './checkpoint-files.js';
 import type { PlacedToken } from './special-tokens.js';
-
-export const TOKENIZER_FILE = 'tokenizer.json';
 
 /** No vocabulary comes near this; an id beyond it is damage, not a reason to fill the memory. */
 const MAX_VOCAB_SIZE = 1 << 24;

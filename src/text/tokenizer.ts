@@ -2,14 +2,15 @@
 
 import { PermafrostError } from '../protocol/errors.js';
 import type { TokenIds, TokenNames } from '../protocol/text-jobs.js';
-import { damaged, messageOf, readTextFile, refused } from './checkpoint-files.js';
+import { damaged, refused, TOKENIZER_FILE } from './checkpoint-errors.js';
+import { messageOf, readTextFile } from './checkpoint-files.js';
 import type { Encoder, StartEncoder } from './encoder.js';
 import { detokenize, startState } from './incremental-detokenizer.js';
 import { contentOf, type SpecialTokens, type TokenizerConfig } from './special-tokens.js';
 import { TokenBytes } from './token-bytes.js';
 import { readTokenDecoder, type TokenDecoder } from './token-decoder.js';
 import { addedTokens, configuredSections, type TokenizerParts } from './tokenizer-changes.js';
-import { parseTokenizerFile, readVocabulary, TOKENIZER_FILE } from './tokenizer-file.js';
+import { parseTokenizerFile, readVocabulary } from './tokenizer-file.js';
 
 /** What decoding is told. */
 interface DecodeOptions {

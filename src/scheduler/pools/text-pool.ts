@@ -73,12 +73,14 @@ export class ThreadTextPool implements TextPool {
     this.#quick = this.#createPool(numThreads, numThreads, true);
     this.#long = this.#createPool(0, numLongThreads(options), true);
     this.#schemas = this.#createPool(0, numLongThreads(options), false);
-    this.#running = this.#createPool(1, 1, false);
+    this.#running = this.#createPool(0, 1, false);
   }
 
   async describe(): Promise<TextReport> {
     try {
       const report: TextReport = await this.#quick.run(undefined, { name: 'describe' });
+      // A start waits for the threads of prompts alone. A thread that can't load tells its next task.
+      this.#running.run(undefined, { name: 'describe' }).catch(() => {});
       return report;
     } catch (error) {
       if (!isOutOfMemory(error)) throw error;
