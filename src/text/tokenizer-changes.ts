@@ -15,7 +15,10 @@ import {
   type SpecialTokens,
   type TokenizerConfig,
 } from './special-tokens.js';
+<<<<<<< ours
 import { refused } from './checkpoint-errors.js';
+=======
+>>>>>>> theirs
 import type { TokenizerFile } from './tokenizer-file.js';
 
 const CONFIG_FILE = 'tokenizer_config.json';

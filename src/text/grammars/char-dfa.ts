@@ -66,18 +66,14 @@ export class CharDfa {
    * to an end (Moore's refinement of a partition).
    */
   alikeWithin(numCharacters: number): Int32Array {
+    const edges = this.#edges();
     let classes = Int32Array.from(this.states, ({ isFinal }) => (isFinal ? 1 : 0));
     let numClasses = 0;
     for (let round = 0; round < numCharacters; round++) {
       const places = new Map<string, number>();
-      const refined = this.states.map(({ starts, targets }, state) => {
-        let key = `${classes[state]}`;
-        let last = Number.NaN;
-        for (const [range, target] of targets.entries()) {
-          const next = target < 0 ? -1 : (classes[target] ?? -1);
-          if (next !== last) key += ` ${starts[range]}:${next}`;
-          last = next;
-        }
+      const refined = edges.map((ways, state) => {
+        const ends = ways.map(({ characters, target }) => `${characters}:${classes[target]}`);
+        const key = `${classes[state]} ${ends.join(' ')}`;
         const known = places.get(key) ?? places.size;
         places.set(key, known);
         return known;
@@ -91,6 +87,23 @@ export class CharDfa {
       const first = firsts.get(one) ?? state;
       firsts.set(one, first);
       return first;
+    });
+  }
+
+  /** By state, where it leads with which characters: equal numbers stand for equal ones. */
+  #edges(): readonly (readonly { readonly characters: number; readonly target: number }[])[] {
+    const numbers = new Map<string, number>();
+    return this.states.map(({ starts, targets }) => {
+      const ranges = new Map<number, string>();
+      for (const [index, target] of targets.entries()) {
+        if (target < 0) continue;
+        ranges.set(target, `${ranges.get(target) ?? ''}${starts[index]}-${starts[index + 1]} `);
+      }
+      return [...ranges].map(([target, text]) => {
+        const characters = numbers.get(text) ?? numbers.size;
+        numbers.set(text, characters);
+        return { characters, target };
+      });
     });
   }
 

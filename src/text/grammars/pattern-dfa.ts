@@ -17,6 +17,8 @@ import { CharDfa, type CharState, stateOf, TooManyStates } from './char-dfa.js';
 
 /** More states than this take long to build and a lot of memory. */
 const MAX_STATES = 4096;
+/** Of all states: classes such as \\p{L} have hundreds of ranges. */
+const MAX_RANGES = 250_000;
 const MAX_PATTERN_LENGTH = 4096;
 /** A repetition is written out this often at most, nested ones multiplied. */
 const MAX_REPEATED = 8192;
@@ -77,6 +79,8 @@ class PatternBuilder {
   readonly #maxCharacter: number;
   /** What a text consists of. */
   readonly #characters: CharSet;
+  /** Ranges of the widest class. */
+  #widest = 1;
 
   constructor(maxCharacter: number) {
     this.#maxCharacter = maxCharacter;
@@ -138,13 +142,14 @@ class PatternBuilder {
       type: 'Expression' as const,
       alternatives: [sequence([anywhere(BEGIN), middle, anywhere(END)])],
     };
+    const maxStates = Math.min(MAX_STATES, Math.floor(MAX_RANGES / this.#widest));
     const nfa = NFA.fromRegex(
       expression,
       { maxCharacter: this.#maxCharacter },
       {},
-      new NFA.LimitedNodeFactory(4 * MAX_STATES),
+      new NFA.LimitedNodeFactory(4 * maxStates),
     );
-    const dfa = DFA.fromFA(nfa, new DFA.LimitedNodeFactory(2 * MAX_STATES));
+    const dfa = DFA.fromFA(nfa, new DFA.LimitedNodeFactory(2 * maxStates));
     dfa.minimize();
     return this.#withoutMarks(dfa);
   }
@@ -158,6 +163,7 @@ class PatternBuilder {
       }
       switch (element.type) {
         case 'CharacterClass':
+          this.#widest = Math.max(this.#widest, element.characters.ranges.length);
           return characterClass(element.characters.intersect(this.#characters));
         case 'Alternation':
           return { ...element, alternatives: this.#allWithMarks(element.alternatives, times) };

@@ -159,6 +159,7 @@ describe('the work that a schema takes is bounded', () => {
       { dependentRequired: properties(60, (index) => [`p${(index + 1) % 60}`]) },
     ],
     ['a list of up to 10,000', { type: 'array', items: { type: 'integer' }, maxItems: 10_000 }],
+    ['names of letters', { type: 'string', pattern: '^[\\p{L} .-]{1,250}$' }],
     ['a text of up to a million', { type: 'string', minLength: 10, maxLength: 1_000_000 }],
     [
       'a hundred exclusive options',
@@ -198,6 +199,12 @@ describe('the work that a schema takes is bounded', () => {
     [
       'an automaton that grows exponentially',
       { type: 'string', pattern: '^(a|b)*a(a|b){40}$' },
+      'ERR_UNSUPPORTED',
+      '#/pattern',
+    ],
+    [
+      'a class of many ranges, written out',
+      { type: 'string', pattern: '^\\p{L}{1,4000}$' },
       'ERR_UNSUPPORTED',
       '#/pattern',
     ],
