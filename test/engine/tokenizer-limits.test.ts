@@ -63,6 +63,22 @@ test('too long a time costs the request that takes it, short or long', async () 
   expect(processes().encoders.filter((pid) => !isRunning(pid))).toEqual([]);
 });
 
+test('many texts that take too long keep no short one waiting for all of them', async () => {
+  engine = await Engine.start({ model: folder, devices: ['cpu'], textTimeoutMs: 500 });
+  const order: string[] = [];
+  const note = (name: string) => (): void => {
+    order.push(name);
+  };
+  const slow = Array.from({ length: 6 }, () => {
+    return engine?.generate(SHORT, params).then(note('slow done'), note('slow cut'));
+  });
+  const short = engine.generate('17+25=', params).then(note('short'));
+  const ids = engine.generate([1, 2, 3], params).then(note('ids'));
+  await Promise.all([...slow, short, ids]);
+  expect(order.filter((name) => name === 'slow cut')).toHaveLength(slow.length);
+  for (const name of ['short', 'ids']) expect(order.indexOf(name)).toBeLessThan(3);
+});
+
 test('a signal and a deadline end a request at once, and then its process', async () => {
   engine = await Engine.start({ model: folder, devices: ['cpu'] });
   const before = processes().encoders;
