@@ -17,7 +17,8 @@
 
 namespace permafrost::model {
 
-// For each row of a tensor on the device, its row in the checkpoint.
+// For each row of a group on the device, its row in the checkpoint: the same in every group of so
+// many rows of a tensor.
 using RowOrder = std::shared_ptr<const std::vector<int64_t>>;
 
 // A tensor of the checkpoint, or some of its rows.

@@ -188,7 +188,8 @@ core::ChunkReader ordered_reader(const core::ChunkReader& read, const TensorSour
       const size_t at = offset + done;
       const size_t within = at % row_bytes;
       const size_t now = std::min(row_bytes - within, bytes - done);
-      const auto row = static_cast<size_t>((*order)[at / row_bytes]);
+      const size_t in_group = at / row_bytes % order->size();
+      const size_t row = at / row_bytes - in_group + static_cast<size_t>((*order)[in_group]);
       read(static_cast<char*>(out) + done, (first_row + row) * row_bytes + within, now);
       done += now;
     }

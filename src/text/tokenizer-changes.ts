@@ -4,7 +4,7 @@
  * can't be carried out is refused.
  */
 
-import { refused } from './checkpoint-files.js';
+import { refused } from './checkpoint-errors.js';
 import { readPostProcessor } from './post-processor.js';
 import { readPrefixSpace } from './prefix-space.js';
 import {
@@ -15,10 +15,6 @@ import {
   type SpecialTokens,
   type TokenizerConfig,
 } from './special-tokens.js';
-<<<<<<< ours
-import { refused } from './checkpoint-errors.js';
-=======
->>>>>>> theirs
 import type { TokenizerFile } from './tokenizer-file.js';
 
 const CONFIG_FILE = 'tokenizer_config.json';

@@ -9,20 +9,16 @@ namespace {
 // Kernels rotate the pairs (i, i + head_dim / 2). Where only the first rotary_dim elements of a
 // head are rotated, as pairs (i, i + rotary_dim / 2), its elements are stored in another order:
 // queries and keys alike, so their products stay. The pairs that aren't rotated turn by no angle.
-RowOrder head_order(int32_t num_heads, int32_t head_dim, int32_t rotary_dim) {
+RowOrder head_order(int32_t head_dim, int32_t rotary_dim) {
   if (rotary_dim == head_dim) return nullptr;
   const int64_t half = head_dim / 2;
   const int64_t rotated = rotary_dim / 2;
   auto order = std::make_shared<std::vector<int64_t>>();
-  for (int64_t head = 0; head < num_heads; ++head) {
-    for (int64_t i = 0; i < head_dim; ++i) {
-      const int64_t pair = i % half;
-      const int64_t is_second = i / half;
-      const int64_t element = pair < rotated
-                                  ? is_second * rotated + pair
-                                  : rotary_dim + is_second * (half - rotated) + pair - rotated;
-      order->push_back(head * head_dim + element);
-    }
+  for (int64_t i = 0; i < head_dim; ++i) {
+    const int64_t pair = i % half;
+    const int64_t is_second = i / half;
+    order->push_back(pair < rotated ? is_second * rotated + pair
+                                    : rotary_dim + is_second * (half - rotated) + pair - rotated);
   }
   return order;
 }
@@ -33,17 +29,15 @@ std::vector<TensorPart> qkv_parts(const std::string& prefix, const std::string& 
   const core::AttentionShape& shape = options.shape;
   const int64_t query = int64_t{shape.num_heads} * shape.head_dim;
   const int64_t kv = int64_t{shape.num_kv_heads} * shape.head_dim;
-  const RowOrder query_order = head_order(shape.num_heads, shape.head_dim, options.rotary_dim);
-  const RowOrder key_order = head_order(shape.num_kv_heads, shape.head_dim, options.rotary_dim);
+  const RowOrder order = head_order(shape.head_dim, options.rotary_dim);
   if (options.is_fused) {
     const std::string name = prefix + "qkv_proj" + suffix;
     const int64_t all = query + 2 * kv;
-    return {{name, query, 0, all, query_order},
-            {name, kv, query, all, key_order},
-            {name, kv, query + kv, all}};
+    return {
+        {name, query, 0, all, order}, {name, kv, query, all, order}, {name, kv, query + kv, all}};
   }
-  return {{.name = prefix + "q_proj" + suffix, .rows = query, .order = query_order},
-          {.name = prefix + "k_proj" + suffix, .rows = kv, .order = key_order},
+  return {{.name = prefix + "q_proj" + suffix, .rows = query, .order = order},
+          {.name = prefix + "k_proj" + suffix, .rows = kv, .order = order},
           {.name = prefix + "v_proj" + suffix, .rows = kv}};
 }
 
@@ -61,7 +55,7 @@ Attention::Attention(TensorList& tensors, const std::string& prefix, int32_t hid
       kv_layer_(kv_layer) {
   const int32_t head_dim = shape_.head_dim;
   if (options.head_norm) {
-    const RowOrder order = head_order(1, head_dim, options.rotary_dim);
+    const RowOrder order = head_order(head_dim, options.rotary_dim);
     const auto norm = [&](const char* name) {
       return tensors.norm({.name = prefix + name, .rows = head_dim, .order = order},
                           options.head_norm->eps, options.head_norm->offset);

@@ -1,12 +1,11 @@
 // config.json, up to what follows from it alone.
 
-#include "model/config.h"
-
 #include <cmath>
 
 #include "fuzzing.h"
+#include "model/dry_run.h"
+#include "model/model.h"
 #include "model/rope.h"
-#include "model/weights.h"
 
 using namespace permafrost;
 
@@ -31,21 +30,25 @@ class Folder {
   fuzz::MemoryFile config_;
 };
 
-void check(const model::ModelConfig& config) {
-  for (const int32_t size :
-       {config.vocab_size, config.hidden_size, config.intermediate_size, config.num_layers,
-        config.num_heads, config.num_kv_heads, config.head_dim, config.max_positions}) {
+void check(model::Model& model) {
+  const model::KvShape& kv = model.kv;
+  for (const int32_t size : {model.vocab_size, model.hidden_size, model.max_positions,
+                             kv.num_layers, kv.num_kv_heads, kv.head_dim}) {
     fuzz::require(size > 0, "a size is not positive");
   }
-  fuzz::require(config.num_heads % config.num_kv_heads == 0 && config.head_dim % 2 == 0,
+  const model::StepNeeds needs = model::dry_run(model, 8, 4, core::DType::kF32);
+  fuzz::require(needs.attention.num_heads % kv.num_kv_heads == 0 && kv.head_dim % 2 == 0,
                 "the heads don't fit");
-  fuzz::require(config.windows.size() == static_cast<size_t>(config.num_layers),
-                "not a window for each layer");
-  for (const int32_t window : config.windows) fuzz::require(window >= 0, "a negative window");
-  for (const float frequency : model::inverse_frequencies(config.rope, config.head_dim)) {
-    fuzz::require(std::isfinite(frequency) && frequency >= 0, "a frequency is no number");
+  fuzz::require(needs.linears.size() == 4 * static_cast<size_t>(kv.num_layers) + 1,
+                "not four products for each layer, and the head");
+  fuzz::require(needs.decode_operations > 0 && needs.scratch_bytes > 0, "a step of nothing");
+  for (const model::RopeOptions& rope : model.ropes) {
+    for (const float frequency :
+         model::inverse_frequencies(rope.config, rope.rotary_dim, model.max_positions)) {
+      fuzz::require(std::isfinite(frequency) && frequency >= 0, "a frequency is no number");
+    }
   }
-  fuzz::require(model::Weights::bytes_needed(config) > 0, "weights without bytes");
+  fuzz::require(model.tensors.bytes() > 0, "weights without bytes");
 }
 
 }  // namespace
@@ -53,7 +56,9 @@ void check(const model::ModelConfig& config) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static Folder folder;
   folder.config().fill({reinterpret_cast<const char*>(data), size});
-  fuzz::takes({"ERR_MODEL_CONFIG", "ERR_UNSUPPORTED", "ERR_MODEL_NOT_FOUND"},
-              [&] { check(model::load_config(folder.path())); });
+  fuzz::takes({"ERR_MODEL_CONFIG", "ERR_UNSUPPORTED", "ERR_MODEL_NOT_FOUND"}, [&] {
+    model::Model model = model::read_model(folder.path());
+    check(model);
+  });
   return 0;
 }
