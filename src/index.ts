@@ -2,6 +2,7 @@
 
 export type { BatchInput, BatchOptions } from './host/batch-options.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
+export { pullModel } from './hub/pull-model.js';
 export type { BatchEngine, BatchFileOptions, InputStream } from './jobs/batch-file-options.js';
 export type { MismatchKind, RowMismatch } from './jobs/mismatches.js';
 export { runBatchFile } from './jobs/run-batch-file.js';
@@ -12,7 +13,12 @@ export {
   type ErrorRecord,
   PermafrostError,
 } from './protocol/errors.js';
-export type { DeviceChoice, EngineOptions, ProductPlanMode } from './protocol/options.js';
+export type {
+  DeviceChoice,
+  EngineOptions,
+  ProductPlanMode,
+  PullOptions,
+} from './protocol/options.js';
 export type {
   CaptureEvent,
   CaptureReport,
@@ -20,6 +26,7 @@ export type {
   DeviceMemory,
   DeviceMetrics,
   DeviceReport,
+  DownloadEvent,
   EngineEvents,
   GcEvent,
   GcPolicy,

@@ -1,7 +1,7 @@
 /** The options that every command with an engine has. */
 
-import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
+import { findHere } from '../hub/find-model.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { explainFolder } from '../protocol/model-folder.js';
 import {
@@ -39,7 +39,7 @@ export interface EngineFlags {
 
 export function addEngineFlags(command: Command): Command {
   return command
-    .requiredOption('-m, --model <dir>', 'checkpoint folder')
+    .requiredOption('-m, --model <model>', 'checkpoint folder, or org/name[@revision] of the hub')
     .option(
       '-d, --devices <list>',
       'auto, cuda (all GPUs), cpu, or cuda:0,cuda:1',
@@ -95,12 +95,18 @@ export function engineOptions(flags: EngineFlags): EngineOptions {
 /**
  * Finds what is wrong before an engine is started.
  *
- * @throws ERR_BAD_OPTION with the flag and its value; UsageError when --model is no folder of a model.
+ * @throws ERR_BAD_OPTION with the flag and its value; UsageError when --model is no folder of a
+ *   model, and none that may be downloaded.
  */
 export async function checkEngineFlags(flags: EngineFlags): Promise<void> {
   inFlags(() => resolveEngineOptions(engineOptions(flags), process.env));
+  const folder = await findHere(flags.model, process.env).catch((cause: unknown) => {
+    throw new UsageError('no model', { cause });
+  });
+  // What is to be downloaded is looked at by who does that.
+  if (folder === null) return;
   const missing = new PermafrostError('ERR_MODEL_NOT_FOUND', `${flags.model} holds no model`);
-  const problem = await explainFolder(resolve(flags.model), missing);
+  const problem = await explainFolder(folder, missing);
   if (problem !== missing) throw new UsageError('no model', { cause: problem });
 }
 

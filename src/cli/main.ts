@@ -17,6 +17,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['generate', async () => (await import('./generate.js')).addGenerate],
   ['startup', async () => (await import('./startup.js')).addStartup],
   ['bench', async () => (await import('./bench.js')).addBench],
+  ['pull', async () => (await import('./pull.js')).addPull],
   ['devices', async () => (await import('./devices.js')).addDevices],
 ]);
 

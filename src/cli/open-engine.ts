@@ -1,18 +1,20 @@
 /** An engine for a command: its start shown, its end certain. */
 
 import { Engine } from '../host/engine.js';
+import { findModel } from '../hub/find-model.js';
 import { PermafrostError } from '../protocol/errors.js';
 import type { EngineOptions } from '../protocol/options.js';
 import type { RestartEvent } from '../protocol/report.js';
+import { DownloadDisplay } from './download-display.js';
 import { withFlagNames } from './engine-flags.js';
-import { StartError } from './exit-code.js';
+import { StartError, UsageError } from './exit-code.js';
 import { formatCount, formatMs } from './format.js';
 import type { ProgressDisplay } from './progress.js';
 import { countParts } from './progress-line.js';
 
 /**
  * Starts an engine and shows how that goes.
- * @throws StartError with the reason as its cause.
+ * @throws StartError with the reason as its cause; UsageError when there is no such model.
  */
 async function openEngine(options: EngineOptions, progress: ProgressDisplay): Promise<Engine> {
   const captured = new Map<string, { done: number; total: number }>();
@@ -20,10 +22,14 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
     progress.show({
       parts: [{ forms: ['Loading model', 'Loading'] }, { forms: note === '' ? [] : [note] }],
     });
-  loading('');
   try {
+    const model = await new DownloadDisplay(progress).around((onProgress) =>
+      findModel(options.model, { env: process.env, onProgress }),
+    );
+    loading('');
     return await Engine.start({
       ...options,
+      model,
       on: {
         device: (event) => {
           if (event.kind === 'phase' && captured.size === 0) {
@@ -51,6 +57,7 @@ async function openEngine(options: EngineOptions, progress: ProgressDisplay): Pr
       },
     });
   } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
     throw new StartError('the engine could not start', { cause: inWordsOfFlags(cause) });
   } finally {
     progress.stop();

@@ -2,6 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import { EventEmitter } from 'eventemitter3';
+import { findModel } from '../hub/find-model.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { type EngineConfig, type EngineOptions, takeEngineOptions } from '../protocol/options.js';
 import { monotonicMs } from '../protocol/phase-clock.js';
@@ -87,11 +88,12 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Loads a model on its devices and captures their graphs.
+   * Loads a model on its devices and captures their graphs. One that is named as on the hub is first
+   * downloaded, in this process, unless it is in the cache: see the event `download`.
    *
    * @returns the engine, ready for requests.
-   * @throws ERR_BAD_OPTION, ERR_NO_DEVICE, ERR_MODEL_NOT_FOUND, ERR_MODEL_CONFIG,
-   *   ERR_MODEL_WEIGHTS, ERR_TOKENIZER, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_ADDON,
+   * @throws ERR_BAD_OPTION, ERR_NO_DEVICE, ERR_MODEL_NOT_FOUND, ERR_MODEL_ACCESS, ERR_DOWNLOAD,
+   *   ERR_FILE, ERR_MODEL_CONFIG, ERR_MODEL_WEIGHTS, ERR_TOKENIZER, ERR_UNSUPPORTED, ERR_OUT_OF_MEMORY, ERR_NATIVE_ADDON,
    *   ERR_PROCESS, ERR_STARTUP_TIMEOUT, ERR_DEVICE_LOST, ERR_ABORTED. Nothing of the engine is left then.
    * @example
    * const engine = await Engine.start({
@@ -100,23 +102,33 @@ export class Engine implements AsyncDisposable {
    * })
    */
   static async start(options: EngineOptions): Promise<Engine> {
-    const requestedAtMs = monotonicMs();
-    const { config, listeners, signal } = takeEngineOptions(options, process.env);
+    const taken = takeEngineOptions(options, process.env);
+    const { listeners, signal } = taken;
     refuseInsideScheduler(process.env);
     throwIfAborted(signal);
+    const events = new EventEmitter<EngineEvents>();
+    const { capture, device, download, restart, startup, warning } = listeners;
+    if (capture !== undefined) events.on('capture', capture);
+    if (device !== undefined) events.on('device', device);
+    if (download !== undefined) events.on('download', download);
+    if (restart !== undefined) events.on('restart', restart);
+    if (startup !== undefined) events.on('startup', startup);
+    if (warning !== undefined) events.on('warning', warning);
+    const warn = (event: WarningEvent): void => guard(() => emitWarning(events, event));
+    const model = await findModel(taken.modelName, {
+      env: process.env,
+      signal,
+      onProgress: (event) => guard(() => events.emit('download', event)),
+    });
+    throwIfAborted(signal);
+    // A download is no part of the start, whose phases and time limit begin here.
+    const requestedAtMs = monotonicMs();
+    const config: EngineConfig = { ...taken.config, model };
     const { nodePath } = config;
     const launch = await prepareLaunch({ nodePath, signal }).catch((error: unknown) => {
       throwIfAborted(signal);
       throw error;
     });
-    const events = new EventEmitter<EngineEvents>();
-    const { capture, device, restart, startup, warning } = listeners;
-    if (capture !== undefined) events.on('capture', capture);
-    if (device !== undefined) events.on('device', device);
-    if (restart !== undefined) events.on('restart', restart);
-    if (startup !== undefined) events.on('startup', startup);
-    if (warning !== undefined) events.on('warning', warning);
-    const warn = (event: WarningEvent): void => guard(() => emitWarning(events, event));
     const client = new SchedulerClient({
       config,
       requestedAtMs,

@@ -9,10 +9,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { encodeFrame, FrameReader } from '../protocol/codec.js';
 import type { ChoiceRecord, HostMessage, SchedulerMessage } from '../protocol/messages.js';
 import type { EngineConfig } from '../protocol/options.js';
-import type { EngineEvents, StartupReport } from '../protocol/report.js';
+import type { StartupReport } from '../protocol/report.js';
 import type { BatchRequest } from '../protocol/requests.js';
 import { Batch } from './batch.js';
-import { SchedulerClient } from './scheduler-client.js';
+import { SchedulerClient, type SchedulerEvents } from './scheduler-client.js';
 import type { SchedulerConnection, SchedulerListener } from './scheduler-connection.js';
 
 /** Requests of each batch: few, since the application's event loop waits for one turn at a time. */
@@ -109,7 +109,7 @@ const CHOICE: ChoiceRecord = {
 
 const USAGE = { promptTokens: PROMPT_TOKENS, cachedTokens: 0, completionTokens: MAX_TOKENS };
 
-const SILENT: EngineEvents = {
+const SILENT: SchedulerEvents = {
   capture() {},
   device() {},
   restart() {},

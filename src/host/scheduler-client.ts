@@ -20,13 +20,16 @@ import { SchedulerSession, type SessionEnd } from './scheduler-session.js';
 /** Exclusive; as large as `randomInt` goes. */
 const MAX_SEED = 2 ** 48 - 1;
 
+/** What comes of the scheduler process. */
+export type SchedulerEvents = Omit<EngineEvents, 'download'>;
+
 export interface SchedulerClientOptions {
   readonly config: EngineConfig;
   /** On the machine's monotonic clock. */
   readonly requestedAtMs: number;
   readonly connect: ConnectScheduler;
   /** Must not throw. */
-  readonly events: EngineEvents;
+  readonly events: SchedulerEvents;
   readonly now?: () => number;
 }
 

@@ -3,9 +3,9 @@
 import { lstat, readlink, realpath, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { type HeldLock, LockFile } from '../locks/lock-file.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
-import { LockFile } from './lock-file.js';
 
 /** Beside an output, under a name that no other program's locks have. */
 const LOCK_SUFFIX = '.permafrost-lock';
@@ -81,8 +81,19 @@ export class OutputLocks implements AsyncDisposable {
       const what = `${output}: ${message}, as happens when this one was stopped for long`;
       this.#lost.abort(new PermafrostError('ERR_FILE', `${what}; the job has ended`));
     };
-    this.#locks.push(await LockFile.take(lockPath, output, onLost));
+    const taken = await LockFile.take(lockPath, onLost);
+    if (!(taken instanceof LockFile)) throw heldError(output, taken);
+    this.#locks.push(taken);
   }
+}
+
+function heldError(output: string, { path, who, since }: HeldLock): PermafrostError {
+  const does = since === null ? 'begins to write it' : `writes it, since ${since}`;
+  return new PermafrostError(
+    'ERR_FILE',
+    `${output}: ${who} ${does}; wait until that job has ended, or name another output ` +
+      `(the lock is ${path})`,
+  );
 }
 
 interface FoundOutput {

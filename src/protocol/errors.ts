@@ -12,7 +12,10 @@ export const ERROR_CODES = {
   ERR_TOKENIZER: 'tokenizer.json or the chat template is broken or failed on this input',
   ERR_TEXT_LIMIT:
     'a text, its chat template or its schema took more time or memory than is allowed',
-  ERR_MODEL_NOT_FOUND: 'the model folder or one of its files is missing',
+  ERR_MODEL_NOT_FOUND:
+    'the model folder or one of its files is missing, here and where the hub could be asked',
+  ERR_MODEL_ACCESS: 'the hub gives the model only to a token that may see it, or to none',
+  ERR_DOWNLOAD: 'the hub could not be reached, broke off, or sent wrong bytes, again and again',
   ERR_MODEL_CONFIG: 'config.json is malformed or names something unknown',
   ERR_MODEL_WEIGHTS: 'a safetensors file is damaged or does not match config.json',
   ERR_NO_DEVICE: 'a device that was asked for does not exist here',
@@ -21,7 +24,7 @@ export const ERROR_CODES = {
   ERR_DEVICE_LOST: 'a device, its worker or the scheduler process is gone',
   ERR_POISONED: 'a request that took its device or the scheduler process down, even alone',
   ERR_PROCESS: 'the scheduler process could not be started, or something else was in its place',
-  ERR_ABORTED: 'the signal of Engine.start aborted before the engine was ready',
+  ERR_ABORTED: 'the signal of Engine.start or of a download aborted before it was done',
   ERR_STARTUP_TIMEOUT: 'the engine did not become ready in startupTimeoutMs',
   ERR_CLOSED: 'the engine is closed or closing',
   ERR_NATIVE_ADDON: 'the native addon is missing or does not load',

@@ -8,6 +8,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { readCheckpointFile } from './checkpoint-file.js';
 import { type ErrorCode, PermafrostError, reasonOf } from './errors.js';
+import { hubNameInUrl } from './model-name.js';
 
 /** Errors that a wrong folder can be the cause of. */
 const CODES: ReadonlySet<ErrorCode> = new Set([
@@ -19,7 +20,7 @@ const CODES: ReadonlySet<ErrorCode> = new Set([
 ]);
 
 const WANTED =
-  "Permafrost loads a folder with config.json and model.safetensors, as 'hf download' makes it";
+  'Permafrost loads a folder with config.json and model.safetensors, or a model of the hub by its name';
 
 /** Names of files, and what a folder is that has them in place of a checkpoint's. */
 const FORMATS: readonly (readonly [name: RegExp, what: string, advice: string])[] = [
@@ -71,6 +72,39 @@ async function whatIsWrong(folder: string, cause: unknown): Promise<PermafrostEr
   return refusal(code, message);
 }
 
+/** What the names of a model's files say is wrong with it; null when it is a checkpoint. */
+export function whatFiles(
+  names: readonly string[],
+): { readonly code: ErrorCode; readonly text: string } | null {
+  const isConfigured = names.includes('config.json');
+  if (isConfigured && hasWeights(names)) return null;
+  const foreign = hasWeights(names) ? null : foreignFormat(names);
+  if (foreign !== null) return { code: 'ERR_UNSUPPORTED', text: `has ${foreignText(foreign, '')}` };
+  return {
+    code: 'ERR_MODEL_NOT_FOUND',
+    text: `has no ${isConfigured ? 'model.safetensors' : 'config.json'}: it holds no model that Permafrost runs`,
+  };
+}
+
+interface ForeignFormat {
+  readonly what: string;
+  readonly advice: string;
+  /** Names of some of its files. */
+  readonly found: readonly string[];
+}
+
+function foreignFormat(names: readonly string[]): ForeignFormat | null {
+  for (const [pattern, what, advice] of FORMATS) {
+    const found = names.filter((name) => pattern.test(name));
+    if (found.length > 0) return { what, advice, found: found.slice(0, 3) };
+  }
+  return null;
+}
+
+function foreignText({ what, advice, found }: ForeignFormat, base: string): string {
+  return `${what}${base} (${found.join(', ')}), which Permafrost does not run. ${advice}`;
+}
+
 function hasWeights(names: readonly string[]): boolean {
   return names.includes('model.safetensors') || names.includes('model.safetensors.index.json');
 }
@@ -82,12 +116,18 @@ function whyNoFolder(path: string, reason: unknown): string {
     return `the model folder ${path} can't be read: ${reasonOf(reason)}`;
   }
   const missing = `the model folder ${path} does not exist`;
-  if (/\/(https?|hf|s3|gs|file):\//.test(path)) {
-    return `${missing}: the model is given as a URL. ${WANTED}; give its path`;
+  const url = /\/((?:https?|hf|s3|gs|file):\/.*)$/.exec(path)?.[1];
+  if (url !== undefined) {
+    const id = hubNameInUrl(url);
+    const what = id === null ? `${WANTED}; give its path` : `Give its name alone, ${id}`;
+    return `${missing}: the model is given as a URL. ${what}`;
   }
   if (path.includes('/~/')) return `${missing}: '~' is the shell's, write the home folder out`;
   const [owner, name] = [basename(dirname(path)), basename(path)];
-  return `${missing}. If '${owner}/${name}' or '${name}' is the id of a model on the Hugging Face hub, download it first ('hf download ${owner}/${name} --local-dir ${name}'): Permafrost downloads nothing`;
+  return (
+    `${missing}. If '${owner}/${name}' or '${name}' is the id of a model on the Hugging Face hub, give ` +
+    `that alone, as OWNER/NAME, or download it first ('hf download ${owner}/${name} --local-dir ${name}')`
+  );
 }
 
 /** Of a file in place of the folder. */
@@ -124,14 +164,10 @@ async function whatFolder(
       `${folder} has the parts of a model, but not model.safetensors.index.json, which says what is in them: download that too`,
     ];
   }
-  for (const [pattern, what, advice] of hasWeights(names) ? [] : FORMATS) {
-    const found = names.filter((name) => pattern.test(name));
-    if (found.length === 0) continue;
-    const base = what.includes('LoRA') ? await baseModel(folder) : '';
-    return [
-      'ERR_UNSUPPORTED',
-      `${folder} has ${what}${base} (${found.slice(0, 3).join(', ')}), which Permafrost does not run. ${advice}. ${WANTED}`,
-    ];
+  const foreign = hasWeights(names) ? null : foreignFormat(names);
+  if (foreign !== null) {
+    const base = foreign.what.includes('LoRA') ? await baseModel(folder) : '';
+    return ['ERR_UNSUPPORTED', `${folder} has ${foreignText(foreign, base)}. ${WANTED}`];
   }
   const lacking = isConfigured ? 'model.safetensors' : 'config.json';
   return [

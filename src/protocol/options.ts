@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import * as z from 'zod';
 import { isAbortSignal } from './abort-signal.js';
 import { PermafrostError } from './errors.js';
-import type { EngineEvents, GcPolicy } from './report.js';
+import type { DownloadEvent, EngineEvents, GcPolicy } from './report.js';
 import { DEFAULT_REQUEST_LIMITS } from './request-reader.js';
 import { check } from './validation.js';
 
@@ -15,7 +15,11 @@ export type ProductPlanMode = 'measured' | 'fixed';
 
 /** What `Engine.start` takes. */
 export interface EngineOptions {
-  /** A checkpoint folder: config.json, safetensors, and tokenizer.json for text. */
+  /**
+   * A checkpoint folder: config.json, safetensors, and tokenizer.json for text. Or a model of the
+   * Hugging Face hub, 'org/name' or 'org/name@revision', where there is no such folder: from the hub's
+   * cache, else downloaded into it.
+   */
   readonly model: string;
   /**
    * 'auto' (every CUDA device, else the CPU, with a warning), 'cuda' (every CUDA device, and an error
@@ -244,6 +248,7 @@ const engineOptionsSchema = z
       .strictObject({
         capture: listener,
         device: listener,
+        download: listener,
         restart: listener,
         startup: listener,
         warning: listener,
@@ -273,7 +278,10 @@ export function resolveEngineOptions(
 
 /** What the host gave, read once. */
 interface TakenOptions {
+  /** Its model is a folder: {@link TakenOptions.modelName} as a path. */
   readonly config: EngineConfig;
+  /** As it was given. */
+  readonly modelName: string;
   readonly listeners: Partial<EngineEvents>;
   readonly signal: AbortSignal | undefined;
 }
@@ -315,11 +323,42 @@ export function takeEngineOptions(
   };
   // Functions, as the schema says.
   const listeners = (given.on ?? {}) as Partial<EngineEvents>;
-  return { config, listeners, signal: given.signal };
+  return { config, modelName: given.model, listeners, signal: given.signal };
 }
 
 function nodePathOf(named: string | null): string | null {
   return named?.includes('/') ? absolutePath('nodePath', named) : named;
+}
+
+/** What a download takes. */
+export interface PullOptions {
+  /** The cache. Default: HF_HUB_CACHE, else `hub` in HF_HOME, else `~/.cache/huggingface/hub`. */
+  readonly cacheDir?: string;
+  /** Ends the download early; what there is by then is kept, and gone on with. */
+  readonly signal?: AbortSignal;
+  /** Called about ten times a second. */
+  readonly onProgress?: (event: DownloadEvent) => void;
+  /** Where HF_TOKEN, HF_ENDPOINT and their like are looked up. Default: the process's environment. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+const pullOptionsSchema = z.strictObject({
+  cacheDir: z.string().min(1).optional(),
+  signal: z.custom<AbortSignal>(isAbortSignal, 'must be an AbortSignal').optional(),
+  onProgress: listener,
+  // process.env itself is no plain object.
+  env: z
+    .custom(
+      (value) => typeof value === 'object' && value !== null,
+      'must be an object of variables',
+    )
+    .optional(),
+});
+
+/** Checks the options of a download. @throws ERR_BAD_OPTION */
+export function checkPullOptions(options: unknown): PullOptions {
+  const what = 'the options';
+  return check(pullOptionsSchema, options, { code: 'ERR_BAD_OPTION', what }) as PullOptions;
 }
 
 /** As the working directory is now: it may be another one when a process is started again. */

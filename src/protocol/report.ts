@@ -103,6 +103,19 @@ export interface StartupReport {
   readonly warnings: readonly WarningEvent[];
 }
 
+/** Progress of a model's download: told about ten times a second. */
+export interface DownloadEvent {
+  /** As it was asked for: `Qwen/Qwen3-8B`. */
+  readonly model: string;
+  /** The commit that is downloaded; null until the hub has said which. */
+  readonly commit: string | null;
+  /** Of the files that were not there yet. What an earlier download left of them is done. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+  /** Who downloads the model at the moment, when that is another process. */
+  readonly waitsFor: string | null;
+}
+
 /** Progress of one device's start: sent while its graphs are captured. */
 export interface CaptureEvent {
   readonly device: string;
@@ -152,6 +165,8 @@ export interface RestartEvent {
 export interface EngineEvents {
   capture: (event: CaptureEvent) => void;
   device: (event: DeviceEvent) => void;
+  /** Before the engine's process is started, when its model is not on this machine. */
+  download: (event: DownloadEvent) => void;
   /** After a restart once more, with that start's report. */
   startup: (report: StartupReport) => void;
   restart: (event: RestartEvent) => void;

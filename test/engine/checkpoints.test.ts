@@ -115,7 +115,7 @@ describe('a config that asks for more', () => {
 
 describe('a model that is no folder of a checkpoint', () => {
   test('is named for what it is', async () => {
-    await expect(start('Qwen/Qwen3-8B')).rejects.toMatchObject({
+    await expect(start('/nowhere/Qwen/Qwen3-8B')).rejects.toMatchObject({
       code: 'ERR_MODEL_NOT_FOUND',
       message: expect.stringMatching(/hf download Qwen\/Qwen3-8B/),
     });

@@ -203,10 +203,10 @@ describe('what is known to be wrong is said before the engine starts, with 2', (
   test.each([
     [['run-batch', '-i', CLI, ...model], "required option '-o, --output <file>'"],
     [['run-batch', '-o', 'x', ...model], "required option '-i, --input <file>'"],
-    [['startup'], "required option '-m, --model <dir>'"],
+    [['startup'], "required option '-m, --model <model>'"],
     [['startup', '--model', ''], '--model: must be a text that is not empty'],
     [['startup', '--model', '/nowhere'], 'the model folder /nowhere does not exist'],
-    [['startup', '--model', 'some/model'], 'Permafrost downloads nothing'],
+    [['startup', '--model', 'a/b/some/model'], 'give that alone, as OWNER/NAME'],
     [['startup', '--model', CLI], 'is a file, not a folder'],
     [['startup', '--model', empty], 'is empty'],
     [[...job, '--model', '/nowhere'], 'does not exist'],

@@ -2,9 +2,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { LockFile, type LockTimes } from '../../../src/jobs/lock-file.js';
-import { describeSelf, type LockHolder } from '../../../src/jobs/lock-holder.js';
-import { jobFiles } from './batch-files.js';
+import { LockFile, type LockTimes } from '../../../src/locks/lock-file.js';
+import { describeSelf, type LockHolder } from '../../../src/locks/lock-holder.js';
+import { PermafrostError } from '../../../src/protocol/errors.js';
+import { jobFiles } from '../jobs/batch-files.js';
 
 /** Short ones: what is tested is what follows from them. */
 const TIMES: LockTimes = { touchMs: 20, staleMs: 400, emptyMs: 300 };
@@ -16,8 +17,11 @@ async function lockPath() {
 }
 
 const lost: string[] = [];
-const take = (path: string) =>
-  LockFile.take(path, 'out.jsonl', (message) => lost.push(message), TIMES);
+async function take(path: string): Promise<LockFile> {
+  const taken = await LockFile.take(path, (message) => lost.push(message), TIMES);
+  if (taken instanceof LockFile) return taken;
+  throw new PermafrostError('ERR_FILE', `${taken.who} has it since ${taken.since}`);
+}
 
 const held = (holder: LockHolder) => ({
   code: 'ERR_FILE',

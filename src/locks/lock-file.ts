@@ -53,6 +53,15 @@ interface Found {
   readonly touchedAtMs: number;
 }
 
+/** A lock that another one holds. */
+export interface HeldLock {
+  readonly path: string;
+  /** `process 12 on HOST`, with `this process, ` before the id when it is. */
+  readonly who: string;
+  /** When it was taken; null: it is being taken. */
+  readonly since: string | null;
+}
+
 /** A lock that this process holds. */
 export class LockFile {
   readonly #path: string;
@@ -82,21 +91,20 @@ export class LockFile {
   /**
    * Takes the lock, also from a holder that is dead.
    *
-   * @param what what the lock is for, for messages.
    * @param onLost called once when somebody took the lock over, as another machine does when this
    *   process was stopped for long.
-   * @throws ERR_FILE at once when a process that runs has it, with that process; what the file system
-   *   throws when a file can't be made.
+   * @returns the lock, or at once who has it, when that is a process that runs.
+   * @throws ERR_FILE when something else is in the lock's place; what the file system throws when a
+   *   file can't be made.
    */
   static async take(
     path: string,
-    what: string,
     onLost: (message: string) => void,
     times: LockTimes = DEFAULT_TIMES,
-  ): Promise<LockFile> {
+  ): Promise<LockFile | HeldLock> {
     const self = describeSelf();
-    await new Taker(self, what, times).take(path);
-    return new LockFile(path, self, times.touchMs, onLost);
+    const held = await new Taker(self, times).take(path);
+    return held ?? new LockFile(path, self, times.touchMs, onLost);
   }
 
   /** Idempotent. */
@@ -147,30 +155,31 @@ export class LockFile {
 /** One attempt at a lock, tickets included. */
 class Taker {
   readonly #self: LockHolder;
-  readonly #what: string;
   readonly #times: LockTimes;
 
-  constructor(self: LockHolder, what: string, times: LockTimes) {
+  constructor(self: LockHolder, times: LockTimes) {
     this.#self = self;
-    this.#what = what;
     this.#times = times;
   }
 
-  async take(path: string): Promise<void> {
+  /** Who has the lock; null: this one has got it. */
+  async take(path: string): Promise<HeldLock | null> {
     while (!(await createLock(path, this.#self))) {
       const found = await readLock(path);
       const state = found === null ? 'changed' : await this.#stateOf(path, found);
       if (found === null || state === 'changed') continue;
-      if (state === 'alive') throw this.#heldError(path, found);
+      if (state === 'alive') return this.#describe(path, found);
       const ticket = `${path}.${found.token}`;
-      await this.take(ticket);
+      const held = await this.take(ticket);
+      if (held !== null) return held;
       if ((await readLock(path))?.token === found.token) {
         await rename(ticket, path);
-        return;
+        return null;
       }
       // Another was faster, between the look at the lock and the ticket.
       await unlink(ticket);
     }
+    return null;
   }
 
   async #stateOf(path: string, found: Found): Promise<'alive' | 'dead' | 'changed'> {
@@ -198,17 +207,11 @@ class Taker {
     }
   }
 
-  #heldError(path: string, { holder }: Found): PermafrostError {
-    const isSelf = holder?.pid === process.pid && isNear(holder, this.#self);
-    const who =
-      holder === null
-        ? 'another process begins to write it'
-        : `${isSelf ? 'this process,' : 'process'} ${holder.pid} on ${holder.host} writes it, since ${holder.since}`;
-    return new PermafrostError(
-      'ERR_FILE',
-      `${this.#what}: ${who}; wait until that job has ended, or name another output ` +
-        `(the lock is ${path})`,
-    );
+  #describe(path: string, { holder }: Found): HeldLock {
+    if (holder === null) return { path, who: 'another process', since: null };
+    const isSelf = holder.pid === process.pid && isNear(holder, this.#self);
+    const who = `${isSelf ? 'this process,' : 'process'} ${holder.pid} on ${holder.host}`;
+    return { path, who, since: holder.since };
   }
 }
 
@@ -258,6 +261,6 @@ function isUnfinished(text: string): boolean {
 function notALock(path: string): PermafrostError {
   return new PermafrostError(
     'ERR_FILE',
-    `${path}: it is in the place of a job's lock and is none; move it away`,
+    `${path}: it is in the place of a lock of Permafrost and is none; move it away`,
   );
 }
