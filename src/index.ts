@@ -4,6 +4,8 @@ export type { BatchInput, BatchOptions } from './host/batch-options.js';
 export { Engine, type EngineListener, type GenerateOptions } from './host/engine.js';
 export { pullModel } from './hub/pull-model.js';
 export type { BatchEngine, BatchFileOptions, InputStream } from './jobs/batch-file-options.js';
+export { type MergeSummary, mergeOutputs, type NamedRows } from './jobs/merge-outputs.js';
+export type { MergeOptions } from './jobs/merge-settings.js';
 export type { MismatchKind, RowMismatch } from './jobs/mismatches.js';
 export { runBatchFile } from './jobs/run-batch-file.js';
 export type { BatchFileProgress, BatchFileSummary } from './jobs/tally.js';

@@ -128,7 +128,7 @@ export function inFlags<Result>(check: () => Result): Result {
 const FLAGS: ReadonlyMap<string, string> = new Map(
   [
     ...addEngineFlags(new Command()).options.map((option) => option.attributeName()),
-    ...['input', 'output', 'outputErrors', 'resume', 'overwrite', 'maxInflight'],
+    ...['input', 'output', 'outputErrors', 'resume', 'overwrite', 'shard', 'maxInflight'],
     ...['maxTokens', 'temperature'],
   ].map((name) => [name, `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
 );

@@ -14,6 +14,7 @@ import { StandardError } from './standard-error.js';
 /** In the order of the help. A command's modules take up to 0.2 s to load: only its own are. */
 const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['run-batch', async () => (await import('./run-batch.js')).addRunBatch],
+  ['merge', async () => (await import('./merge.js')).addMerge],
   ['generate', async () => (await import('./generate.js')).addGenerate],
   ['startup', async () => (await import('./startup.js')).addStartup],
   ['bench', async () => (await import('./bench.js')).addBench],

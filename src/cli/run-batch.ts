@@ -35,6 +35,7 @@ interface RunBatchFlags extends EngineFlags {
   readonly outputErrors?: string;
   readonly resume?: boolean | 'strict';
   readonly overwrite?: boolean;
+  readonly shard?: string;
   readonly maxInflight?: number;
   readonly json?: boolean;
 }
@@ -59,6 +60,7 @@ export function addRunBatch(program: Command, context: CommandContext): void {
       '--overwrite',
       'drop what the outputs hold; without it, or --resume, they must be empty',
     )
+    .option('--shard <i/n>', 'only every n-th row, the i-th of n jobs; merge puts outputs together')
     .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
     .option('--json', 'print the summary as JSON on stdout');
   addEngineFlags(command).action(async (flags: RunBatchFlags) =>
@@ -70,7 +72,7 @@ async function runBatch(
   flags: RunBatchFlags,
   { progress, interruption }: CommandContext,
 ): Promise<ExitCode> {
-  const { input, output, outputErrors, resume, overwrite, maxInflight } = flags;
+  const { input, output, outputErrors, resume, overwrite, shard, maxInflight } = flags;
   const settings = inFlags(() =>
     checkOptions({
       input,
@@ -78,6 +80,7 @@ async function runBatch(
       ...(outputErrors !== undefined && { outputErrors }),
       ...(resume !== undefined && { resume }),
       ...(overwrite !== undefined && { overwrite }),
+      ...(shard !== undefined && { shard }),
       ...(maxInflight !== undefined && { maxInflight }),
     }),
   );

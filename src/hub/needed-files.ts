@@ -12,6 +12,7 @@ const SMALL_FILES: readonly string[] = [
   'generation_config.json',
   'tokenizer_config.json',
   'special_tokens_map.json',
+  'added_tokens.json',
   'chat_template.jinja',
   'additional_chat_templates/tool_use.jinja',
   'tokenizer.json',

@@ -43,6 +43,11 @@ export interface BatchFileOptions {
   readonly resume?: boolean | 'strict';
   /** Drops what the outputs hold. Default false. */
   readonly overwrite?: boolean;
+  /**
+   * 'I/N': only every N-th row, so that N jobs with outputs of their own do the whole input; I is counted
+   * from 0 or from 1. Default: all rows.
+   */
+  readonly shard?: string;
   /** Most rows in the engine at once; of a list of prompts, each counts. Default: the engine's. */
   readonly maxInflight?: number;
   /** Longest line of the input that is taken, in bytes. Default 16 MiB, at most 256 MiB. */

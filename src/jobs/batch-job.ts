@@ -15,6 +15,7 @@ import type { ParsedLine } from './openai-request.js';
 import { completionRow, errorRow, type RowStamp } from './openai-response.js';
 import { compareRequest, type RowKey } from './other-requests.js';
 import type { Digest } from './row-origin.js';
+import { hasRow } from './shard.js';
 import { type BatchFileSummary, Tally } from './tally.js';
 
 /** Errors that say something about the engine and nothing about the row that got them. */
@@ -118,11 +119,14 @@ export class BatchJob {
 
   /** The engine's input: reads a line when the engine has room for a row. */
   async *#admit(): AsyncGenerator<BatchRequest> {
-    const { input, maxLineBytes } = this.#settings;
+    const { input, maxLineBytes, shard } = this.#settings;
     const { signal: ending } = this.#admission;
+    let numRows = 0;
     try {
       for await (const line of readInputLines(input, { maxLineBytes, signal: ending })) {
         if (ending.aborted) return;
+        numRows++;
+        if (shard !== null && !hasRow(shard, numRows)) continue;
         const row = await this.#select(line);
         if (row === null) continue;
         this.#tally.admit();

@@ -7,6 +7,7 @@ import { PermafrostError } from '../protocol/errors.js';
 import { nearestName } from '../protocol/near-name.js';
 import { thrownText } from '../protocol/value-text.js';
 import type { BatchFileOptions, InputStream } from './batch-file-options.js';
+import { parseShard, type Shard } from './shard.js';
 
 /** A path, or a stream of the caller's. */
 export type JobInput = string | InputStream;
@@ -23,6 +24,8 @@ export interface JobSettings {
   readonly mode: OutputMode;
   /** Of a resumed job: refuses rows that were made from something else. */
   readonly isStrict: boolean;
+  /** null: all rows. */
+  readonly shard: Shard | null;
   readonly maxInflight: number | null;
   readonly maxLineBytes: number;
   readonly drainMs: number;
@@ -46,6 +49,7 @@ const NAMES = [
   'outputErrors',
   'resume',
   'overwrite',
+  'shard',
   'maxInflight',
   'maxLineBytes',
   'onProgress',
@@ -86,6 +90,7 @@ function readOptions(options: unknown): JobSettings {
       given.outputErrors === undefined ? null : toOutput('outputErrors', given.outputErrors),
     mode: toMode(given.resume, given.overwrite),
     isStrict: given.resume === 'strict',
+    shard: given.shard === undefined ? null : parseShard(given.shard),
     maxInflight: toWhole('maxInflight', given.maxInflight, 1, MAX_INFLIGHT),
     maxLineBytes:
       toWhole('maxLineBytes', given.maxLineBytes, 1, MAX_LINE_BYTES) ?? DEFAULT_MAX_LINE_BYTES,

@@ -6,7 +6,7 @@
 import { createReadStream } from 'node:fs';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
-import type { FinishedRow } from './finished-row.js';
+import { type FinishedRow, MAX_ROW_BYTES, nameOf, notAnOutput } from './finished-row.js';
 import { isResumable, nameOfOutput } from './job-paths.js';
 import type { JobOutput } from './job-settings.js';
 import type { LineParser } from './line-parser.js';
@@ -33,9 +33,6 @@ export interface JournalOptions {
   readonly approve?: (ledger: RowLedger) => Promise<void>;
   readonly syncIntervalMs?: number;
 }
-
-/** No row comes near it; a file with a longer line is not one of ours. */
-const MAX_ROW_BYTES = 1 << 28;
 
 /** How every row begins, since it is serialised with its id first. */
 const ROW_START = `{"id":"${ROW_ID_START}`;
@@ -147,14 +144,12 @@ async function readRows(
 }
 
 function addRow(ledger: RowLedger, mismatches: Mismatches | undefined, row: FinishedRow): void {
-  const { id, custom_id: customId, error } = row;
-  const origin = originOf(id);
+  const origin = originOf(row.id);
   const request = origin?.request ?? 0;
-  mismatches?.addRow(customId ?? `line ${error?.line}`, origin);
-  if (error === null) ledger.addFinished(customId, 'finished', request);
-  else if (customId === null || error.code === 'ERR_DUPLICATE_ID') {
-    ledger.addFailedLine(error.line, request);
-  } else ledger.addFinished(customId, 'failed', request);
+  mismatches?.addRow(row.custom_id ?? `line ${row.error?.line}`, origin);
+  const name = nameOf(row);
+  if (name.kind === 'line') ledger.addFailedLine(name.line, request);
+  else ledger.addFinished(name.customId, row.error === null ? 'finished' : 'failed', request);
 }
 
 async function readRow(path: string, line: Line, parser: LineParser): Promise<FinishedRow> {
@@ -169,15 +164,6 @@ async function readRow(path: string, line: Line, parser: LineParser): Promise<Fi
 function checkRowStart(path: string, { bytes, number }: Line): void {
   const start = Buffer.from(bytes ?? []).toString('latin1', 0, ROW_START.length);
   if (!ROW_START.startsWith(start)) throw notAnOutput(path, number);
-}
-
-function notAnOutput(path: string, lineNumber: number, cause?: unknown): PermafrostError {
-  return new PermafrostError(
-    'ERR_FILE',
-    `${path}: line ${lineNumber} is not a row of a batch output; resume with the outputs of ` +
-      'the interrupted job, or start a new one',
-    { cause },
-  );
 }
 
 /** Whose content it is, and whether it is still wanted, only its owner knows. */

@@ -91,6 +91,15 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** The id of a line, whatever else is wrong with it; null when it has none. */
+export function customIdOfLine(text: string): string | null {
+  try {
+    return customIdOf(parseJson(text));
+  } catch {
+    return null; // Its error row is known by its line.
+  }
+}
+
 /** Only what walks a value that JSON.parse got through can run out of stack here. */
 function lineError(error: unknown): unknown {
   // Not by `instanceof`: in a VM context it can be of another realm.

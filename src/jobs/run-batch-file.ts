@@ -10,6 +10,7 @@ import type { Journal } from './journal.js';
 import { LineParser } from './line-parser.js';
 import { Mismatches } from './mismatches.js';
 import { findJobOrigin } from './model-origin.js';
+import { numRowsOf } from './shard.js';
 import { type BatchFileSummary, Tally } from './tally.js';
 
 /**
@@ -56,7 +57,9 @@ export async function runHeld(
   files: JobFiles,
 ): Promise<BatchFileSummary> {
   const { input, onProgress, signal } = settings;
-  const totalRows = onProgress === null ? null : await countRows(input, signal ?? undefined);
+  const { shard } = settings;
+  const inputRows = onProgress === null ? null : await countRows(input, signal ?? undefined);
+  const totalRows = inputRows === null || shard === null ? inputRows : numRowsOf(shard, inputRows);
   if (signal?.aborted === true) return nothingDone();
   const mismatches = new Mismatches(await findJobOrigin(engine));
   const parser = new LineParser();
