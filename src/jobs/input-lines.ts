@@ -11,6 +11,8 @@ import { findInputProblem, MIN_START_BYTES } from './input-problem.js';
 import { isGzip, nameOfInput, STANDARD_STREAM } from './job-paths.js';
 import type { JobInput } from './job-settings.js';
 import { type Line, readLines } from './line-reader.js';
+import { readRemote } from './remote/remote-read.js';
+import { isRemote } from './remote/remote-url.js';
 
 /** Fewer, larger reads than the default of 64 KiB. */
 const CHUNK_BYTES = 1 << 18;
@@ -31,7 +33,7 @@ export async function* readInputLines(
   options: InputOptions,
 ): AsyncGenerator<Line> {
   const { maxLineBytes, signal } = options;
-  const source = openInput(input);
+  const source = openInput(input, signal);
   if (signal !== undefined) addAbortSignal(signal, source);
   try {
     yield* readLines(readBytes(input, source), { maxLineBytes });
@@ -44,7 +46,8 @@ export async function* readInputLines(
 
 /** Whether an input can be read more than once. */
 export async function isReadableTwice(input: JobInput): Promise<boolean> {
-  return typeof input === 'string' && input !== STANDARD_STREAM && (await stat(input)).isFile();
+  if (typeof input !== 'string' || input === STANDARD_STREAM || isRemote(input)) return false;
+  return (await stat(input)).isFile();
 }
 
 /**
@@ -62,17 +65,20 @@ export async function countRows(input: JobInput, signal?: AbortSignal): Promise<
   return signal?.aborted === true ? null : rows;
 }
 
-function openInput(input: JobInput): Readable {
+function openInput(input: JobInput, signal: AbortSignal | undefined): Readable {
   if (typeof input !== 'string') {
     return input instanceof Readable ? input : Readable.from(input, { objectMode: true });
   }
   if (input === STANDARD_STREAM) return process.stdin;
-  const file = isFifo(input)
-    ? readFifo(input)
-    : createReadStream(input, { highWaterMark: CHUNK_BYTES });
+  const file = openPath(input, signal);
   if (!isGzip(input)) return file;
   // What fails on either side ends the other, and the reader gets the error.
   return pipeline(file, createGunzip({ chunkSize: CHUNK_BYTES }), () => {});
+}
+
+function openPath(path: string, signal: AbortSignal | undefined): Readable {
+  if (isRemote(path)) return Readable.from(readRemote(path, signal), { objectMode: false });
+  return isFifo(path) ? readFifo(path) : createReadStream(path, { highWaterMark: CHUNK_BYTES });
 }
 
 /** The bytes of a source, which may give texts too; throws when its start is not of our kind. */

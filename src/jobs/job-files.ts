@@ -12,13 +12,15 @@ import type { LineParser } from './line-parser.js';
 import type { Mismatches } from './mismatches.js';
 import { compareRequests } from './other-requests.js';
 import { OutputLocks } from './output-locks.js';
+import { RemoteOutputs } from './remote/remote-outputs.js';
+import { isRemote } from './remote/remote-url.js';
 
 export class JobFiles implements AsyncDisposable {
-  readonly #settings: JobSettings;
+  readonly #remote: RemoteOutputs;
   readonly #locks: OutputLocks;
 
-  private constructor(settings: JobSettings, locks: OutputLocks) {
-    this.#settings = settings;
+  private constructor(remote: RemoteOutputs, locks: OutputLocks) {
+    this.#remote = remote;
     this.#locks = locks;
   }
 
@@ -29,7 +31,8 @@ export class JobFiles implements AsyncDisposable {
    *   nothing of, or when a file can't be used; ERR_BAD_OPTION when an output can't be resumed.
    */
   static async hold(settings: JobSettings): Promise<JobFiles> {
-    const { input, output, outputErrors, mode, isStrict } = settings;
+    const remote = await RemoteOutputs.open(settings);
+    const { input, output, outputErrors, mode, isStrict } = remote.settings;
     const errors = outputErrors === null ? {} : { outputErrors };
     await checkPaths({ input, output, ...errors, resume: mode === 'resume' });
     if (isStrict && !(await isReadableTwice(input))) {
@@ -38,14 +41,15 @@ export class JobFiles implements AsyncDisposable {
         `resume: 'strict' reads the input twice, which ${nameOfInput(input)} can't be; give a file`,
       );
     }
-    if (typeof input === 'string' && input !== STANDARD_STREAM) {
+    if (typeof input === 'string' && input !== STANDARD_STREAM && !isRemote(input)) {
       const problem = await findFileProblem(input, isGzip(input));
       if (problem !== null) throw fileError(input, problem);
     }
     const outputs = outputErrors === null ? [output] : [output, outputErrors];
     const locks = await OutputLocks.take(outputs.filter(isPath));
-    const files = new JobFiles(settings, locks);
+    const files = new JobFiles(remote, locks);
     try {
+      await remote.prepare(mode);
       if (mode === 'new') for (const one of outputs) await checkEmpty(one);
     } catch (error) {
       await files.close();
@@ -65,7 +69,7 @@ export class JobFiles implements AsyncDisposable {
    * @throws ERR_FILE
    */
   openJournal(parser: LineParser, mismatches: Mismatches): Promise<Journal> {
-    const { input, output, outputErrors, mode, isStrict, maxLineBytes } = this.#settings;
+    const { input, output, outputErrors, mode, isStrict, maxLineBytes } = this.#remote.settings;
     return Journal.open({
       output,
       ...(outputErrors !== null && { outputErrors }),
@@ -80,6 +84,11 @@ export class JobFiles implements AsyncDisposable {
         },
       }),
     });
+  }
+
+  /** Brings outputs that are URLs there, as far as they have come. @throws ERR_FILE */
+  upload(): Promise<void> {
+    return this.#remote.upload();
   }
 
   /** Gives the outputs free. Idempotent. */

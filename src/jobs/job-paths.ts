@@ -6,12 +6,13 @@ import { resolve } from 'node:path';
 import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
 import type { JobInput, JobOutput } from './job-settings.js';
+import { isRemote, pathOfRemote, shownUrl } from './remote/remote-url.js';
 
 /** Standard input where rows are read, standard output where they are written. */
 export const STANDARD_STREAM = '-';
 
 export function isGzip(path: string): boolean {
-  return path.endsWith('.gz');
+  return (isRemote(path) ? pathOfRemote(path) : path).endsWith('.gz');
 }
 
 export interface JobPaths {
@@ -29,7 +30,7 @@ export interface JobPaths {
  */
 export async function checkPaths({ input, output, outputErrors, resume }: JobPaths): Promise<void> {
   const outputs = outputErrors === undefined ? [output] : [output, outputErrors];
-  if (typeof input === 'string' && input !== STANDARD_STREAM) {
+  if (typeof input === 'string' && input !== STANDARD_STREAM && !isRemote(input)) {
     const found = await stat(input).catch((cause: unknown) => {
       throw fileError(input, cause);
     });
@@ -63,12 +64,14 @@ export function isResumable(output: JobOutput): boolean {
 /** What an output is called in a message. */
 export function nameOfOutput(output: JobOutput): string {
   if (typeof output !== 'string') return 'the output stream';
+  if (isRemote(output)) return shownUrl(output);
   return output === STANDARD_STREAM ? 'standard output' : output;
 }
 
 /** What an input is called in a message. */
 export function nameOfInput(input: JobInput): string {
   if (typeof input !== 'string') return 'the input stream';
+  if (isRemote(input)) return shownUrl(input);
   return input === STANDARD_STREAM ? 'standard input' : input;
 }
 

@@ -7,9 +7,10 @@ import { PermafrostError } from '../protocol/errors.js';
 import { nearestName } from '../protocol/near-name.js';
 import { thrownText } from '../protocol/value-text.js';
 import type { BatchFileOptions, InputStream } from './batch-file-options.js';
+import { isRemote, parseRemote } from './remote/remote-url.js';
 import { parseShard, type Shard } from './shard.js';
 
-/** A path, or a stream of the caller's. */
+/** A path, the text of a URL, or a stream of the caller's. */
 export type JobInput = string | InputStream;
 export type JobOutput = string | Writable;
 
@@ -125,15 +126,21 @@ function toOutput(name: string, value: unknown): JobOutput {
 function toPath(name: string, value: unknown): string | null {
   if (typeof value === 'string') {
     if (value === '' || value.includes('\0')) throw bad(name, 'must be a path', value);
+    if (isRemote(value)) parseRemote(value);
     return value;
   }
   if (!isUrl(value)) return null;
+  if (isRemote(value.href)) return value.href;
   try {
     return fileURLToPath(value);
   } catch (cause) {
-    throw new PermafrostError('ERR_BAD_OPTION', `${name}: must be a file: URL, not ${value.href}`, {
-      cause,
-    });
+    throw new PermafrostError(
+      'ERR_BAD_OPTION',
+      `${name}: must be a file: URL, or an http:, https: or s3: one, not ${value.href}`,
+      {
+        cause,
+      },
+    );
   }
 }
 

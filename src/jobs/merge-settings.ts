@@ -3,6 +3,7 @@
 import type { Writable } from 'node:stream';
 import { PermafrostError } from '../protocol/errors.js';
 import { checkOptions, type JobOutput } from './job-settings.js';
+import { isRemote } from './remote/remote-url.js';
 
 export interface MergeOptions {
   /** Outputs of jobs, result and error rows alike; files, `.gz` is gzip. */
@@ -43,6 +44,9 @@ export function checkMergeOptions(options: MergeOptions): MergeSettings {
     ...(overwrite !== undefined && { overwrite }),
     ...(signal !== undefined && { signal }),
   });
+  if (typeof job.output === 'string' && isRemote(job.output)) {
+    throw bad('output: a merge writes a file, or standard output');
+  }
   const hasInput = input !== undefined;
   return {
     outputs: outputs.map((path, index) => pathOf(`outputs[${index}]`, path)),
@@ -56,9 +60,8 @@ export function checkMergeOptions(options: MergeOptions): MergeSettings {
 
 /** What is read twice is a file. */
 function pathOf(name: string, value: unknown): string {
-  if (typeof value === 'string' && value !== '' && value !== '-' && !value.includes('\0')) {
-    return value;
-  }
+  const isText = typeof value === 'string' && value !== '' && !value.includes('\0');
+  if (isText && value !== '-' && !isRemote(value)) return value;
   throw bad(`${name}: must be the path of a file, which can be read twice`);
 }
 

@@ -79,9 +79,11 @@ async function runAndClose(job: BatchJob, journal: Journal): Promise<BatchFileSu
   } catch (error) {
     // The first error says more than what closing may add.
     await journal.close().catch(() => {});
+    await files.upload().catch(() => {});
     throw error;
   }
   await journal.close();
+  await files.upload();
   return summary;
 }
 
