@@ -66,13 +66,17 @@ export async function runHeld(
   try {
     const journal = await files.openJournal(parser, mismatches);
     const parts = { engine, journal, parser, mismatches, totalRows, settings, lost: files.lost };
-    return await runAndClose(new BatchJob(parts), journal);
+    return await runAndClose(new BatchJob(parts), journal, files);
   } finally {
     await parser.close();
   }
 }
 
-async function runAndClose(job: BatchJob, journal: Journal): Promise<BatchFileSummary> {
+async function runAndClose(
+  job: BatchJob,
+  journal: Journal,
+  files: JobFiles,
+): Promise<BatchFileSummary> {
   let summary: BatchFileSummary;
   try {
     summary = await job.run();
