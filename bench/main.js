@@ -44,6 +44,10 @@ const SCOPES = {
     summary: "the host's event-loop delay, idle and with 1,000 requests running",
     load: () => import('./host-delay/scope.js'),
   },
+  queue: {
+    summary: 'one batch file over 1, 2 and 4 workers on a queue, and what the queue costs',
+    load: () => import('./queue/scope.js'),
+  },
   'batch-job': {
     summary: 'a batch file: rows per second, peak memory, and what a killed job keeps',
     load: () => import('./batch-job/scope.js'),

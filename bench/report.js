@@ -54,6 +54,11 @@ attention (at 32 and 256 sequences with 256 tokens of output).`,
 \`capture\` is the wall time from the first device's frozen region to the end of the last one's. Of the
 scheduler process, \`cores\` counts all threads, workers and text pool with them, \`scheduling\` the main
 thread alone. CPU devices get as many threads in every run and share the machine's memory.`,
+  queue: `One batch file over so many workers on a queue, each a process of its own, with a Redis that keeps its
+log on disk; from the first row that is submitted to the last that is written. \`stand-in\` is a device of
+16 slots whose steps take 10 ms whatever the machine does, \`tiny\` is \`models/tiny\` on one CPU thread a
+worker. What the queue costs is measured with a device that takes no time, in chunks of 32 rows. \`paper\`
+is what the measured figures make of 100 machines that do 100 rows a second each.`,
   'host-delay': `\`monitorEventLoopDelay\` in the process that holds the Engine. The timer's own resolution, 10 ms, is
 part of every number, the idle ones too.`,
 };

@@ -60,3 +60,12 @@ export type {
   TokenLogprob,
   Usage,
 } from './protocol/requests.js';
+export { collectBatchFile } from './queue/collect-batch-file.js';
+export type { CollectOptions, CollectProgress, CollectSummary } from './queue/collect-options.js';
+export type { QueuedBatchOptions } from './queue/queued-options.js';
+export { runBatchFileOnQueue } from './queue/run-on-queue.js';
+export { submitBatchFile } from './queue/submit-batch-file.js';
+export type { SubmitOptions, SubmitSummary } from './queue/submit-options.js';
+export { workOnQueue } from './queue/work-on-queue.js';
+export type { QueueEngine, WorkEvent, WorkOptions, WorkSummary } from './queue/work-options.js';
+export type { DeviceRoom } from './queue/worker-room.js';

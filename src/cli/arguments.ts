@@ -14,6 +14,13 @@ export function parseCount(text: string): number {
   return readInteger(text, 1);
 }
 
+/** `-3` */
+export function parseInteger(text: string): number {
+  const value = Number(text);
+  if (/^\s*[+-]?\d+\s*$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError('It must be a whole number such as -3.');
+}
+
 /** Like {@link parseCount}, up to a limit. */
 export function countUpTo(max: number): (text: string) => number {
   return (text) => readInteger(text, 1, max);

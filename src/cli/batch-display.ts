@@ -1,7 +1,7 @@
 /** The progress of a batch job: rows, how fast, time left, failures, tokens, each device's share. */
 
 import type { BatchFileProgress } from '../jobs/tally.js';
-import type { DeviceMetrics, MetricsSnapshot } from '../protocol/report.js';
+import type { DeviceMetrics } from '../protocol/report.js';
 import { formatCount } from './format.js';
 import type { ProgressDisplay, ProgressState } from './progress.js';
 import { countParts, type DeviceShare, devicesPart, paceParts } from './progress-line.js';
@@ -9,7 +9,7 @@ import { countParts, type DeviceShare, devicesPart, paceParts } from './progress
 export interface BatchDisplayOptions {
   readonly progress: ProgressDisplay;
   /** Asked whenever the display is due; without an answer the last shares stay. */
-  readonly metrics: () => Promise<Pick<MetricsSnapshot, 'devices'>>;
+  readonly metrics: () => Promise<{ readonly devices: readonly DeviceTokens[] }>;
 }
 
 type DeviceTokens = Pick<DeviceMetrics, 'device' | 'prefillTokens' | 'decodeTokens'>;

@@ -130,6 +130,7 @@ const FLAGS: ReadonlyMap<string, string> = new Map(
     ...addEngineFlags(new Command()).options.map((option) => option.attributeName()),
     ...['input', 'output', 'outputErrors', 'resume', 'overwrite', 'shard', 'maxInflight'],
     ...['maxTokens', 'temperature'],
+    ...['queue', 'job', 'priority', 'store', 'chunkRows', 'maxRedisBytes', 'lockMs', 'untilEmpty'],
   ].map((name) => [name, `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
 );
 

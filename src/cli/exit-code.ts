@@ -30,6 +30,8 @@ const USAGE_ERRORS: ReadonlySet<ErrorCode> = new Set([
   'ERR_BAD_REQUEST',
   'ERR_BAD_LINE',
   'ERR_FILE',
+  'ERR_QUEUE',
+  'ERR_NOT_INSTALLED',
 ]);
 
 /** The code of a command that ended with an error. */

@@ -15,6 +15,9 @@ import { StandardError } from './standard-error.js';
 const COMMANDS: ReadonlyMap<string, () => Promise<AddCommand>> = new Map([
   ['run-batch', async () => (await import('./run-batch.js')).addRunBatch],
   ['merge', async () => (await import('./merge.js')).addMerge],
+  ['submit', async () => (await import('./submit.js')).addSubmit],
+  ['work', async () => (await import('./work.js')).addWork],
+  ['collect', async () => (await import('./collect.js')).addCollect],
   ['generate', async () => (await import('./generate.js')).addGenerate],
   ['startup', async () => (await import('./startup.js')).addStartup],
   ['bench', async () => (await import('./bench.js')).addBench],

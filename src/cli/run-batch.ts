@@ -1,15 +1,16 @@
 /** `permafrost run-batch`: a thin skin on runBatchFile. */
 
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { JobFiles } from '../jobs/job-files.js';
-import { isResumable, nameOfOutput, STANDARD_STREAM } from '../jobs/job-paths.js';
+import { STANDARD_STREAM } from '../jobs/job-paths.js';
 import { checkOptions } from '../jobs/job-settings.js';
 import { runHeld } from '../jobs/run-batch-file.js';
 import { writeStandardOutput } from '../jobs/standard-output.js';
-import type { BatchFileProgress, BatchFileSummary } from '../jobs/tally.js';
+import type { BatchFileProgress } from '../jobs/tally.js';
 import { PermafrostError } from '../protocol/errors.js';
 import { parseCount, parseStrict } from './arguments.js';
 import { BatchDisplay } from './batch-display.js';
+import { exitCodeOfBatch, summaryLines } from './batch-summary.js';
 import type { CommandContext } from './command.js';
 import {
   addEngineFlags,
@@ -18,10 +19,12 @@ import {
   engineOptions,
   inFlags,
 } from './engine-flags.js';
-import { EXIT, type ExitCode } from './exit-code.js';
-import { formatCount, formatMs } from './format.js';
+import type { ExitCode } from './exit-code.js';
 import { withEngine } from './open-engine.js';
+import { addJobFlag } from './queue-flags.js';
+import { runQueuedBatch } from './queued-batch.js';
 import { regionLines } from './startup-report.js';
+import { addSubmitFlags } from './submit.js';
 
 const GRACE = {
   notice: 'interrupted: the rows that run get 10 s to finish; Ctrl-C again stops at once',
@@ -38,6 +41,12 @@ interface RunBatchFlags extends EngineFlags {
   readonly shard?: string;
   readonly maxInflight?: number;
   readonly json?: boolean;
+  readonly queue?: string;
+  readonly job?: string;
+  readonly priority?: number;
+  readonly store?: string;
+  readonly chunkRows?: number;
+  readonly maxRedisBytes?: number;
 }
 
 export function addRunBatch(program: Command, context: CommandContext): void {
@@ -63,9 +72,41 @@ export function addRunBatch(program: Command, context: CommandContext): void {
     .option('--shard <i/n>', 'only every n-th row, the i-th of n jobs; merge puts outputs together')
     .option('--max-inflight <n>', 'rows in the engine at once', parseCount)
     .option('--json', 'print the summary as JSON on stdout');
-  addEngineFlags(command).action(async (flags: RunBatchFlags) =>
-    context.end(await runBatch(flags, context)),
+  addEngineFlags(command);
+  addQueueChoice(command);
+  command.action(async (flags: RunBatchFlags) => {
+    const { queue } = flags;
+    if (queue !== undefined) context.end(await runQueuedBatch({ ...flags, queue }, context));
+    else context.end(await runBatch(flags, context));
+  });
+}
+
+/** With a queue, other machines have the engines: what is about one of ours can't be meant. */
+function addQueueChoice(command: Command): void {
+  const ofEngine = command.options.slice(command.options.findIndex(isModel));
+  const names = [...ofEngine.map((option) => option.attributeName()), 'maxInflight'];
+  command.addOption(
+    new Option(
+      '-q, --queue <url>',
+      'let the machines that work on a queue run it: redis://host/name',
+    ).conflicts(names),
   );
+  const { length } = command.options;
+  addSubmitFlags(addJobFlag(command));
+  const ofQueue = command.options.slice(length);
+  const model = ofEngine.find(isModel)?.makeOptionMandatory(false);
+  command.hook('preAction', () => {
+    if (command.getOptionValue('queue') !== undefined) return;
+    const alone = ofQueue.find((one) => command.getOptionValue(one.attributeName()) !== undefined);
+    if (alone !== undefined) command.error(`error: option '${alone.flags}' needs a --queue`);
+    if (command.getOptionValue('model') === undefined) {
+      command.error(`error: required option '${model?.flags}' not specified`);
+    }
+  });
+}
+
+function isModel(option: Option): boolean {
+  return option.attributeName() === 'model';
 }
 
 async function runBatch(
@@ -112,38 +153,6 @@ async function runBatch(
     progress.stop();
     for (const line of summaryLines(summary, flags)) progress.say(line);
     if (flags.json === true) await writeStandardOutput(`${JSON.stringify(summary)}\n`);
-    return summary.interrupted ? interruption.exitCode : exitCode(summary);
+    return summary.interrupted ? interruption.exitCode : exitCodeOfBatch(summary);
   });
-}
-
-/** What a job did. */
-function summaryLines(
-  summary: BatchFileSummary,
-  { output, outputErrors }: RunBatchFlags,
-): string[] {
-  const { succeeded, failed, skipped, unfinished, elapsedMs } = summary;
-  const { promptTokens, completionTokens } = summary;
-  const rate = (count: number) => formatCount(count / (elapsedMs / 1000));
-  const isLeft = unfinished > 0 || summary.interrupted;
-  const canResume = [output, outputErrors ?? output].every(isResumable);
-  const counts = [
-    `${formatCount(succeeded)} done`,
-    `${formatCount(failed)} failed`,
-    ...(skipped > 0 ? [`${formatCount(skipped)} kept from before`] : []),
-    ...(unfinished > 0 ? [`${formatCount(unfinished)} unfinished`] : []),
-  ];
-  return [
-    `${counts.join(', ')} in ${formatMs(elapsedMs)}`,
-    `${formatCount(promptTokens)} prompt and ${formatCount(completionTokens)} output tokens, ` +
-      `${rate(promptTokens)} and ${rate(completionTokens)} a second`,
-    ...Object.entries(summary.errorsByCode).map(([code, count]) => `  ${code}: ${count}`),
-    `results: ${nameOfOutput(output)}`,
-    ...(outputErrors === undefined ? [] : [`errors: ${nameOfOutput(outputErrors)}`]),
-    ...(isLeft && canResume ? ['run again with --resume to go on'] : []),
-  ];
-}
-
-function exitCode(summary: BatchFileSummary): ExitCode {
-  const { failed, skippedFailed, unfinished } = summary;
-  return failed + skippedFailed + unfinished > 0 ? EXIT.someFailed : EXIT.ok;
 }

@@ -1,7 +1,6 @@
 /** One run of a job: lines in, rows through the engine, results out in completion order. */
 
-import { randomUUID } from 'node:crypto';
-import { type ErrorCode, type ErrorRecord, PermafrostError } from '../protocol/errors.js';
+import { type ErrorRecord, PermafrostError } from '../protocol/errors.js';
 import type { BatchRequest, BatchRow } from '../protocol/requests.js';
 import { AdmittedRow, type LinePlace, type RowResult } from './admitted-row.js';
 import type { BatchEngine } from './batch-file-options.js';
@@ -12,14 +11,12 @@ import type { LineParser } from './line-parser.js';
 import type { Line } from './line-reader.js';
 import { type Mismatches, type MismatchKind, mismatchText } from './mismatches.js';
 import type { ParsedLine } from './openai-request.js';
-import { completionRow, errorRow, type RowStamp } from './openai-response.js';
+import { completionRow, errorRow, newStamp, type RowStamp } from './openai-response.js';
 import { compareRequest, type RowKey } from './other-requests.js';
+import { duplicateError, isEngineError } from './row-errors.js';
 import type { Digest } from './row-origin.js';
 import { hasRow } from './shard.js';
 import { type BatchFileSummary, Tally } from './tally.js';
-
-/** Errors that say something about the engine and nothing about the row that got them. */
-const ENGINE_ERRORS: ReadonlySet<ErrorCode> = new Set(['ERR_CLOSED', 'ERR_DEVICE_LOST']);
 
 /** Of a result whose text is made in one go: a millisecond's work. */
 const MAX_TOKENS_AT_ONCE = 1 << 15;
@@ -199,7 +196,7 @@ export class BatchJob {
     const result = row.end(
       part,
       engineRow,
-      ({ code }) => ENGINE_ERRORS.has(code) || this.#stop.signal.aborted,
+      ({ code }) => isEngineError(code) || this.#stop.signal.aborted,
     );
     if (result === null) return;
     switch (result.kind) {
@@ -237,19 +234,10 @@ export class BatchJob {
   }
 
   #stamp(request: Digest): RowStamp {
-    return {
-      id: randomUUID().replaceAll('-', ''),
-      createdSeconds: Math.floor(Date.now() / 1000),
-      origin: { ...this.#mismatches.origin, request },
-    };
+    return newStamp({ ...this.#mismatches.origin, request });
   }
 
   #report(): void {
     this.#settings.onProgress?.(this.#tally.progress());
   }
-}
-
-function duplicateError(customId: string | null): ErrorRecord {
-  const id = JSON.stringify(customId).slice(0, 200);
-  return { code: 'ERR_DUPLICATE_ID', message: `custom_id: ${id} is on an earlier line already` };
 }

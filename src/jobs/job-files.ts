@@ -5,8 +5,8 @@ import { PermafrostError } from '../protocol/errors.js';
 import { fileError } from './file-error.js';
 import { isReadableTwice } from './input-lines.js';
 import { findFileProblem } from './input-problem.js';
-import { checkPaths, isGzip, nameOfInput, STANDARD_STREAM } from './job-paths.js';
-import type { JobOutput, JobSettings } from './job-settings.js';
+import { checkInputPath, checkPaths, isGzip, nameOfInput, STANDARD_STREAM } from './job-paths.js';
+import type { JobInput, JobOutput, JobSettings } from './job-settings.js';
 import { hasContent, Journal } from './journal.js';
 import type { LineParser } from './line-parser.js';
 import type { Mismatches } from './mismatches.js';
@@ -41,10 +41,7 @@ export class JobFiles implements AsyncDisposable {
         `resume: 'strict' reads the input twice, which ${nameOfInput(input)} can't be; give a file`,
       );
     }
-    if (typeof input === 'string' && input !== STANDARD_STREAM && !isRemote(input)) {
-      const problem = await findFileProblem(input, isGzip(input));
-      if (problem !== null) throw fileError(input, problem);
-    }
+    await checkInputStart(input);
     const outputs = outputErrors === null ? [output] : [output, outputErrors];
     const locks = await OutputLocks.take(outputs.filter(isPath));
     const files = new JobFiles(remote, locks);
@@ -99,6 +96,18 @@ export class JobFiles implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** @throws ERR_FILE when an input can't be read, or is not text of our kind. */
+export async function checkInput(input: JobInput): Promise<void> {
+  await checkInputPath(input);
+  await checkInputStart(input);
+}
+
+async function checkInputStart(input: JobInput): Promise<void> {
+  if (typeof input !== 'string' || input === STANDARD_STREAM || isRemote(input)) return;
+  const problem = await findFileProblem(input, isGzip(input));
+  if (problem !== null) throw fileError(input, problem);
 }
 
 function isPath(output: JobOutput): output is string {

@@ -30,15 +30,7 @@ export interface JobPaths {
  */
 export async function checkPaths({ input, output, outputErrors, resume }: JobPaths): Promise<void> {
   const outputs = outputErrors === undefined ? [output] : [output, outputErrors];
-  if (typeof input === 'string' && input !== STANDARD_STREAM && !isRemote(input)) {
-    const found = await stat(input).catch((cause: unknown) => {
-      throw fileError(input, cause);
-    });
-    if (found.isDirectory()) throw fileError(input, 'it is a folder');
-    await access(input, constants.R_OK).catch((cause: unknown) => {
-      throw fileError(input, cause);
-    });
-  }
+  await checkInputPath(input);
   if (outputErrors !== undefined && (await isSameFile('output', output, 'output', outputErrors))) {
     throw fileError(
       nameOfOutput(outputErrors),
@@ -54,6 +46,18 @@ export async function checkPaths({ input, output, outputErrors, resume }: JobPat
     }
     if (resume) await checkResumable(one);
   }
+}
+
+/** @throws ERR_FILE when an input is missing, unreadable or a folder. */
+export async function checkInputPath(input: JobInput): Promise<void> {
+  if (typeof input !== 'string' || input === STANDARD_STREAM || isRemote(input)) return;
+  const found = await stat(input).catch((cause: unknown) => {
+    throw fileError(input, cause);
+  });
+  if (found.isDirectory()) throw fileError(input, 'it is a folder');
+  await access(input, constants.R_OK).catch((cause: unknown) => {
+    throw fileError(input, cause);
+  });
 }
 
 /** Whether an output of this name keeps what was finished, if it is a regular file. */

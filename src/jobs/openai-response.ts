@@ -6,6 +6,7 @@
  * the input beside the code and message.
  */
 
+import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import type { ErrorRecord } from '../protocol/errors.js';
 import type { Choice, FinishReason, Usage } from '../protocol/requests.js';
@@ -103,6 +104,15 @@ export interface RowStamp {
   /** Seconds since 1970. */
   readonly createdSeconds: number;
   readonly origin: RowOrigin;
+}
+
+/** The stamp of a row that is made now. */
+export function newStamp(origin: RowOrigin): RowStamp {
+  return {
+    id: randomUUID().replaceAll('-', ''),
+    createdSeconds: Math.floor(Date.now() / 1000),
+    origin,
+  };
 }
 
 /** What the row's request said of itself. */

@@ -23,20 +23,33 @@ const FAILED = 3 satisfies Mark;
  */
 export class RowLedger {
   readonly #table = new FingerprintTable();
+  #numFailed = 0;
 
   /** What the ledger takes. */
   get sizeBytes(): number {
     return this.#table.sizeBytes;
   }
 
+  /** Rows that it knows. */
+  get numRows(): number {
+    return this.#table.size;
+  }
+
+  /** Error rows of an earlier run. */
+  get numFailed(): number {
+    return this.#numFailed;
+  }
+
   /** An earlier run finished the row with this custom_id, from the request of the digest. */
   addFinished(customId: string, state: 'finished' | 'failed', request: Digest): void {
     this.#table.set(idKey(customId), state === 'finished' ? FINISHED : FAILED, request);
+    if (state === 'failed') this.#numFailed++;
   }
 
   /** An earlier run wrote the error row of a line that is known by its number. */
   addFailedLine(line: number, request: Digest): void {
     this.#table.set(lineKey(line), FAILED, request);
+    this.#numFailed++;
   }
 
   /** What an earlier run made the row with this custom_id from; 0 when it is not known. */

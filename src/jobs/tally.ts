@@ -46,7 +46,7 @@ export interface BatchFileSummary {
 /** Counts the rows of one run. */
 export class Tally {
   readonly #start = process.hrtime.bigint();
-  readonly #totalRows: number | null;
+  #totalRows: number | null;
   readonly #errorsByCode: Partial<Record<ErrorCode, number>> = {};
   #succeeded = 0;
   #failed = 0;
@@ -58,6 +58,11 @@ export class Tally {
   #completionTokens = 0;
 
   constructor(totalRows: number | null) {
+    this.#totalRows = totalRows;
+  }
+
+  /** The number of rows has become known, or larger. */
+  expect(totalRows: number): void {
     this.#totalRows = totalRows;
   }
 

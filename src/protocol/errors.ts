@@ -34,6 +34,8 @@ export const ERROR_CODES = {
   ERR_LINE_TOO_LONG: 'a line of a batch file is longer than the limit',
   ERR_DUPLICATE_ID: 'a custom_id is on an earlier line of the batch file already',
   ERR_FILE: 'a file could not be read or written',
+  ERR_QUEUE: 'the queue of a job on many machines could not be reached or used',
+  ERR_NOT_INSTALLED: 'an optional package that this needs is not installed',
 } as const;
 
 /** A stable code to match on. */
