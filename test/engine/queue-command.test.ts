@@ -145,7 +145,7 @@ describe('what is known to be wrong is said in one sentence, before anything is 
     [['submit', '-i', CLI, '--queue', noRedis, '--priority', '9999999'], '--priority: must be'],
     [['submit', '-i', CLI, '--queue', noRedis, '--chunk-rows', '0'], 'whole number from 1 on'],
     [['submit', '-i', CLI, '--queue', noRedis], 'redis://127.0.0.1:1/x: connect ECONNREFUSED'],
-    [['work', '--queue', noRedis], "required option '-m, --model <dir>'"],
+    [['work', '--queue', noRedis], "required option '-m, --model <model>'"],
     [['work', '--queue', noRedis, '--model', '/nowhere'], '/nowhere'],
     [
       ['work', '--queue', noRedis, ...ON_TINY, '--lock-ms', '3'],
@@ -161,7 +161,7 @@ describe('what is known to be wrong is said in one sentence, before anything is 
       'cannot be used with',
     ],
     [['run-batch', '-i', CLI, '-o', 'x', ...ON_TINY, '--priority', '3'], 'needs a --queue'],
-    [['run-batch', '-i', CLI, '-o', 'x'], "required option '-m, --model <dir>'"],
+    [['run-batch', '-i', CLI, '-o', 'x'], "required option '-m, --model <model>'"],
   ])('%j', (args, words) => {
     const { status, stderr } = permafrost(args);
     expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining(words) });
