@@ -88,7 +88,9 @@ export function joinProblems(problems: readonly Problem[]): string {
     .slice(0, MAX_PROBLEMS)
     .map((problem) => problem.text)
     .join('; ');
-  return more > 0 ? `${text}; and ${more} more` : text;
+  if (more <= 0) return text;
+  // Beyond it nobody has counted.
+  return `${text}; and ${problems.length < MAX_DESCRIBED ? more : 'many'} more`;
 }
 
 /** Puts issues of one schema into words. */

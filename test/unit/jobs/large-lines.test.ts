@@ -57,7 +57,7 @@ describe('a line with many wrong values says of a few what is wrong', () => {
     [
       'fields',
       completion(`"prompt":"x",${object(MANY, '1').slice(1, -1)}`),
-      'body.0: unknown name',
+      'body.3: unknown name; and many more',
     ],
   ])('%s', (_, text, message) => {
     const parsed = parseBatchLine(text);
