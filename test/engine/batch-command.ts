@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { type OutputRow, outputRowSchema } from '../../src/jobs/openai-response.js';
+import { toShellCode } from './command-process.js';
 import { CLI, TINY } from './engines.js';
 
 /** A folder that is gone when the test ends. */
@@ -42,6 +43,8 @@ export interface BatchCommand {
   readonly stderr: () => string;
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
+  /** The same as a shell reports it: see {@link toShellCode}. */
+  readonly shellCode: Promise<number | null>;
 }
 
 /** Starts `run-batch` on models/tiny. */
@@ -67,6 +70,7 @@ export function startBatch(args: readonly string[], stdin: 'ignore' | 'pipe' = '
     stdout: () => Buffer.concat(stdout),
     stderr: () => stderr,
     ended,
+    shellCode: ended.then(toShellCode),
   };
   return command;
 }

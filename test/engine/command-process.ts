@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { CLI, TINY } from './engines.js';
@@ -16,6 +16,11 @@ export interface RunningCommand {
   readonly stderr: () => string;
   /** Its exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals | null>;
+  /**
+   * As a shell reports it: 128 and the number of a signal that ended it. A command that a signal has
+   * ended ends by it where an exit would have to wait for a file.
+   */
+  readonly shellCode: Promise<number | null>;
 }
 
 interface StartOptions {
@@ -55,7 +60,7 @@ export function startCommand(
       );
       watch();
     });
-  return { child, says, stderr: () => stderr, ended };
+  return { child, says, stderr: () => stderr, ended, shellCode: ended.then(toShellCode) };
 }
 
 /** A folder that is gone when the test ends. */
@@ -70,4 +75,9 @@ export function namedPipe(): string {
   const path = join(temporaryFolder(), 'pipe.jsonl');
   execFileSync('sh', ['-c', 'mkfifo "$0"', path]);
   return path;
+}
+
+/** What a shell says of how a process ended. */
+export function toShellCode(end: number | NodeJS.Signals | null): number | null {
+  return typeof end === 'string' ? 128 + constants.signals[end] : end;
 }

@@ -84,7 +84,7 @@ describe('Ctrl-C again stops at once, with 130 and a line', () => {
     // What has nothing to wait for may end at the first.
     await Promise.race([command.says(NOTICE), command.ended]).catch(() => {});
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toMatch(/interrupted.*\n/);
   });
 
@@ -96,7 +96,7 @@ describe('Ctrl-C again stops at once, with 130 and a line', () => {
     await command.says(NOTICE);
     command.child.kill('SIGINT');
     await command.says(AGAIN);
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
   });
 });
 
@@ -110,7 +110,7 @@ describe('the first signal', () => {
     const command = startCommand(['run-batch', '-i', fewRows(), '-o', output, ...ON_TINY]);
     await command.says('Loading');
     command.child.kill(signal);
-    expect(await command.ended).toBe(code);
+    expect(await command.shellCode).toBe(code);
     expect(command.stderr()).toMatch(/^interrupted$/m);
   });
 
@@ -119,7 +119,7 @@ describe('the first signal', () => {
     const command = startCommand(['run-batch', '-i', namedPipe(), '-o', output, ...ON_TINY]);
     await command.says(READY);
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toContain('run again with --resume');
   });
 
@@ -131,7 +131,7 @@ describe('the first signal', () => {
     async (signal, code) => {
       const { command, output } = await startLongJob();
       command.child.kill(signal);
-      expect(await command.ended).toBe(code);
+      expect(await command.shellCode).toBe(code);
       expect(command.stderr()).toContain('run again with --resume');
       expect(command.stderr()).not.toContain('unfinished');
       expect(readRows(output).length).toBeGreaterThan(0);
@@ -144,7 +144,7 @@ describe('the first signal', () => {
     const children = childrenOf(pid);
     expect(children).not.toEqual([]);
     for (const one of [...children, pid]) process.kill(one, 'SIGTERM');
-    expect(await command.ended).toBe(143);
+    expect(await command.shellCode).toBe(143);
     expect(command.stderr()).not.toMatch(/lost|unfinished/);
     expect(readRows(output).length).toBeGreaterThan(0);
   });
@@ -154,7 +154,7 @@ describe('the first signal', () => {
     command.child.kill('SIGTERM');
     await command.says(NOTICE);
     command.child.kill('SIGHUP');
-    expect(await command.ended).toBe(143);
+    expect(await command.shellCode).toBe(143);
     expect(command.stderr()).toContain('run again with --resume');
     expect(command.stderr()).not.toContain('unfinished');
   });
@@ -170,7 +170,7 @@ describe('the first signal', () => {
     command.child.stdin?.end();
     await command.says('results: ');
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toMatch(/^interrupted$/m);
   });
 
@@ -206,7 +206,7 @@ describe('the first signal', () => {
     const command = startCommand(args, { stdout: 'stalled' });
     await command.says('100 %');
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toMatch(/^interrupted/m);
   });
 });
@@ -230,7 +230,7 @@ command.send_signal(signal.SIGTERM)
 says(b'get 10 s to finish')
 command.send_signal(signal.SIGTERM)
 code = command.wait()
-sys.exit(0 if code == 128 + signal.SIGTERM else f'ended with {code}')
+sys.exit(0 if code in (-signal.SIGTERM, 128 + signal.SIGTERM) else f'ended with {code}')
 `;
 
 /** Runs a command on a terminal, hangs up at its first rows, and fails when it ends but by SIGHUP. */

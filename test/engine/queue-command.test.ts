@@ -76,7 +76,7 @@ test('run-batch over two machines gives the answers of one, and the same summary
   expect(withoutCached(answers(many))).toEqual(withoutCached(answers(one)));
   for (const worker of workers) {
     worker.child.kill('SIGTERM');
-    expect(await worker.ended, worker.stderr()).toBe(143);
+    expect(await worker.shellCode, worker.stderr()).toBe(143);
   }
 });
 

@@ -145,7 +145,7 @@ test('run-batch over a queue that is killed is finished by the same command with
   const second = startCommand([...command, '--resume']);
   await waitForBytes(files.output, 40_000, second);
   second.child.kill('SIGINT');
-  expect(await second.ended).toBe(130);
+  expect(await second.shellCode).toBe(130);
   expect(second.stderr()).toContain('run again with --resume to go on');
   expect(await startCommand([...command, '--resume']).ended).toBe(0);
   expectEachOnce(files);

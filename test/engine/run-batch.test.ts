@@ -185,7 +185,7 @@ describe('Ctrl-C', () => {
 
   test('once lets what runs finish, and exits with 130', async () => {
     const { input, output, command } = await interrupted(32);
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toContain('run again with --resume');
     expect(command.stderr()).not.toContain('unfinished');
     const numKept = readRows(output).length;
@@ -195,7 +195,7 @@ describe('Ctrl-C', () => {
 
   test('once waits no longer than 10 s for what runs', async () => {
     const { input, output, command, atMs } = await interrupted(4000);
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(performance.now() - atMs).toBeGreaterThan(9900);
     // Not by waiting for all of them.
     expect(command.stderr()).toContain('unfinished');
@@ -208,7 +208,7 @@ describe('Ctrl-C', () => {
       await new Promise((resolve) => command.child.stderr?.once('data', resolve));
     }
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(command.stderr()).toContain('interrupted again: stopped at once');
     // What comes at the end of a job that was waited for.
     expect(command.stderr()).not.toMatch(/ done, |results: /);
@@ -225,7 +225,7 @@ describe('Ctrl-C', () => {
     command.child.stdin?.write(`${completionLine('first', { prompt: '1+1=', max_tokens: 4 })}\n`);
     await waitForBytes(output, 1, command);
     command.child.kill('SIGINT');
-    expect(await command.ended).toBe(130);
+    expect(await command.shellCode).toBe(130);
     expect(idsOf(readRows(output))).toEqual(['first']);
   });
 });

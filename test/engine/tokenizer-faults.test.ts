@@ -56,6 +56,8 @@ test('a regular expression without end costs its own request', async () => {
 });
 
 test('a tokenizer’s process that somebody ends is replaced', async () => {
+  // One that was lost is started again when a text comes.
+  await engine.generate('17+25=', params);
   const { schedulers, encoders } = processes();
   expect(encoders.length).toBeGreaterThan(0);
   for (const pid of encoders) process.kill(pid, 'SIGKILL');
