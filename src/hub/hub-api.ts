@@ -1,10 +1,15 @@
 /** What the hub knows of a model: the commit of a revision and the files of a commit. */
 
-import { listFiles, modelInfo } from '@huggingface/hub';
 import { PermafrostError, reasonOf } from '../protocol/errors.js';
 import { commitOf, hubNameText } from '../protocol/model-name.js';
 import type { HubClient } from './hub-client.js';
 import { type HubFile, isInside, type Listing } from './hub-file.js';
+
+/**
+ * The package, when it is needed: most engines start from a folder, and it asks for globals that a
+ * VM context may lack.
+ */
+const loadHub = () => import('@huggingface/hub');
 
 /** Far more files than a model has. */
 const MAX_FILES = 100_000;
@@ -12,6 +17,7 @@ const MAX_FILES = 100_000;
 /** The commit that the model's revision is at. */
 export async function findCommit(client: HubClient): Promise<string> {
   const { id, revision } = client.model;
+  const { modelInfo } = await loadHub();
   const { sha } = await asking(client, () =>
     modelInfo({
       name: id,
@@ -28,6 +34,7 @@ export async function findCommit(client: HubClient): Promise<string> {
 
 /** All files of a commit. */
 export async function listCommit(client: HubClient, commit: string): Promise<Listing> {
+  const { listFiles } = await loadHub();
   const files = new Map<string, HubFile>();
   await asking(client, async () => {
     const listing = listFiles({
